@@ -1,0 +1,125 @@
+"""The code review agent: reads the change, has it analysed, asks the model, and says what it concluded.
+
+Its approval is a word, not a permission. It goes on only when the model approves and the analysis has nothing grave; what
+decides about infrastructure and production are policy and people, later on the road.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from tenuto.clock import NewId
+from tenuto.documents import Handover, PullRequest, Result, Review
+from tenuto.events import DecisionMade, Event
+from tenuto.gate import Action
+
+from .agent import Duty
+from .analysis import Analysis, analyse
+from .change import Change, change_digest, read_change
+from .evidence import CODE_REVIEW, INFRASTRUCTURE, PIPELINE, Record, verify_submitted
+from .git import RepositoryRefused
+from .model import Model, ModelAnswer
+from .prompt import build_prompt
+from .task import Task
+from .text import as_name
+
+TOPIC_REQUESTED, TOPIC_VERDICT = "review.requested", "review.verdict"
+READ_TOOL, ANALYSIS_TOOL = "git.diff", "analysis.run"
+
+
+class CodeReview:
+    """The agent `code-review`."""
+
+    name = CODE_REVIEW
+
+    def __init__(self, model: Model, *, new_id: NewId) -> None:
+        """`model` gives the verdict; `new_id` makes each prompt unlike any other."""
+        self._model, self._new_id = model, new_id
+
+    def duties(self) -> Mapping[str, Duty]:
+        """Takes `review.requested` of the pipeline."""
+        return {TOPIC_REQUESTED: Duty(PIPELINE, "pipeline", self.review, repeatable=True)}
+
+    def review(self, handover: Handover, task: Task) -> None:
+        """Review the change, record the decision, and hand over or end the run."""
+        asked = handover.pull_request
+        verify_submitted(Record(task.gate.events_of(task.run), task.gate.approvals), asked.base, asked.head)
+        change = read_recorded(task, asked)
+        analysis = self._analyse(task, change)
+        prompt = build_prompt(change, analysis.findings, self._new_id())
+        answer = self._model.review(prompt)
+        diverges = answer.verdict.verdict == "approve" and bool(analysis.high)
+        decided = self._decide(task, change, analysis, prompt, answer)
+        if diverges:
+            task.finish("refused", f"The model approved, static analysis has {len(analysis.high)} findings of high severity.")
+        elif answer.verdict.verdict != "approve":
+            task.finish("refused", f"The review's verdict is {answer.verdict.verdict}: {answer.verdict.reasoning}")
+        else:
+            verdict = Handover(
+                pull_request=change.document(), verdict=answer.verdict.verdict,
+                reasoning=answer.verdict.reasoning, findings=analysis.findings,
+            )  # fmt: skip
+            task.hand_over(INFRASTRUCTURE, TOPIC_VERDICT, verdict, cause=(decided.id,))
+
+    def _analyse(self, task: Task, change: Change) -> Analysis:
+        def work() -> tuple[Analysis, Result]:
+            analysis = analyse(change)
+            text = f"{len(analysis.findings)} findings in {len(analysis.analysed)} files; {len(analysis.skipped)} not analysed."
+            return analysis, Result(text=text, values={"analysed": analysis.analysed, "skipped": analysis.skipped})
+
+        resource = repository_resource(change.repository)
+        action = Action(tool=ANALYSIS_TOOL, resource=resource, digest=change.digest, arguments={"head": change.head})
+        return task.act(action, work).value
+
+    def _decide(self, task: Task, change: Change, analysis: Analysis, prompt: str, answer: ModelAnswer) -> Event:
+        verdict = answer.verdict
+        review = Review(
+            prompt=prompt, response=answer.response, reasoning=verdict.reasoning, findings=analysis.findings, diff=change.diff
+        )
+        return task.record(
+            DecisionMade, document=review, refs=("T1", "M1", "M2", "M3", "M4"), subject="commit",
+            subject_digest=change.digest, verdict=verdict.verdict, model=self._model.name, confidence=verdict.confidence,
+            prompt_sha256=prompt_digest(prompt), response_sha256=response_digest(prompt, answer.response),
+            findings=len(analysis.findings), diverges=verdict.verdict == "approve" and bool(analysis.high),
+            evidence=(_sha256(change.diff.encode()), _sha256(msgspec.json.encode(analysis.findings))),
+        )  # fmt: skip
+
+
+def read_recorded(task: Task, asked: PullRequest) -> Change:
+    """Read the change by its commit ids, as a recorded tool call; raises RepositoryRefused if git gives another one."""
+
+    def work() -> tuple[Change, Result]:
+        change = read_change(Path(asked.repository), asked.base, asked.head, title=asked.title)
+        if (change.base, change.head) != (asked.base, asked.head):
+            raise RepositoryRefused(f"The request is not for a whole change: {asked.base} is not where {asked.head} began.")
+        text = f"{len(change.files)} files, {len(change.commits)} commits, {len(change.diff.encode()):,} bytes of diff."
+        return change, Result(text=text, values={"files": [file.shown for file in change.files]})
+
+    digest = change_digest(asked.base, asked.head)
+    arguments = {"repository": asked.repository, "base": asked.base, "head": asked.head}
+    action = Action(
+        tool=READ_TOOL, resource=repository_resource(asked.repository), digest=digest, arguments=arguments
+    )
+    return task.act(action, work).value
+
+
+def repository_resource(repository: str) -> str:
+    """How policy names a repository, such as `repo:shop`."""
+    return f"repo:{as_name(Path(repository).name)}"
+
+
+def prompt_digest(prompt: str) -> str:
+    """SHA-256 of the prompt, hex; its nonce keeps anybody from guessing the text by the hash."""
+    return _sha256(prompt.encode())
+
+
+def response_digest(prompt: str, response: str) -> str:
+    """SHA-256 over prompt, a zero byte and response, hex: a response is bound to its prompt and salted by its nonce."""
+    return _sha256(prompt.encode() + b"\0" + response.encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,103 @@
+"""The commands that this package adds to `tenuto`: run an agent, submit a pull request, make the sample repository."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tenuto.settings import Settings
+
+    from .code_review import CodeReview
+    from .deployment import Deployment
+    from .infrastructure import Infrastructure
+
+AGENTS = ("code-review", "infrastructure", "deployment")
+RECEIPT_SECONDS_MAX = 60.0
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `agent`, `submit` and `sample` to the command line."""
+    app.command("agent")(run_agent)
+    app.command("submit")(submit)
+    app.command("sample")(make_sample)
+
+
+def run_agent(
+    name: Annotated[str, typer.Argument(help=f"Which agent: {', '.join(AGENTS)}.")],
+    adopt_base: Annotated[
+        bool, typer.Option("--adopt-base", help="Infrastructure only: take the base commit's stack as existing.")
+    ] = False,
+) -> None:
+    """Run one of the three agents until it is told to stop (SIGTERM or Ctrl-C)."""
+    from tenuto.settings import load_settings
+    from tenuto.wiring import open_gate, open_recorder
+
+    from . import SOFTWARE
+    from .agent import Agent
+    from .task import Stopping, StopRequest
+
+    settings = load_settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    worker = open_agent(settings, name, adopt_base=adopt_base)
+    stop = StopRequest()
+    recorder = open_recorder(settings, name, software=SOFTWARE)
+    outcome = "failed"
+    try:
+        stop.install()
+        gate = open_gate(settings, recorder)
+        typer.echo(f"{name} is at work.", err=True)
+        Agent(recorder, gate, recorder.mailbox, worker.duties(), stop=stop).serve()
+    except Stopping:
+        outcome = "interrupted"
+    finally:
+        recorder.close(outcome)
+
+
+def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> CodeReview | Infrastructure | Deployment:
+    """Return the agent called `name` with its real parts; raises NotConfigured for another name."""
+    from tenuto.clock import new_uuid7
+    from tenuto.errors import NotConfigured
+
+    from .code_review import CodeReview
+    from .deployment import Deployment
+    from .infrastructure import Infrastructure
+    from .model import load_model
+    from .terraform import find_terraform
+
+    if name == "code-review":
+        return CodeReview(load_model(settings.model), new_id=new_uuid7)
+    if name == "infrastructure":
+        return Infrastructure(terraform=find_terraform(), state=settings.state / "terraform", adopt_base=adopt_base)
+    if name == "deployment":
+        return Deployment(settings.home / "targets")
+    raise NotConfigured(f"There is no agent {name!r}. There are {', '.join(AGENTS)}.")
+
+
+def submit(
+    repo: Annotated[Path, typer.Option("--repo", help="Top folder of a git work tree, or a bare repository.")],
+    base: Annotated[str, typer.Option("--base", help="Revision that the change starts from.")] = "main",
+    head: Annotated[str, typer.Option("--head", help="Revision that holds the change.")] = "HEAD",
+    title: Annotated[str, typer.Option("--title", help="Title; the newest commit's subject by default.")] = "",
+) -> None:
+    """Send a pull request on its way to production; prints the name of the run."""
+    from tenuto.settings import load_settings
+    from tenuto.wiring import open_recorder
+
+    from . import SOFTWARE
+    from .submission import PIPELINE, submit_change
+
+    settings = load_settings()
+    with open_recorder(settings, PIPELINE, software=SOFTWARE) as recorder:
+        typer.echo(submit_change(recorder, repo, base, head, title=title, seconds=RECEIPT_SECONDS_MAX))
+
+
+def make_sample(path: Annotated[Path, typer.Argument(help="Where to make it; an empty or missing folder.")]) -> None:
+    """Make the demonstration repository, with an honest and a hostile pull request."""
+    from .sample import create_sample
+
+    sample = create_sample(path)
+    typer.echo(f"{sample.path}: base {sample.base}, pull requests {sample.head} and {sample.hostile}")

@@ -1,0 +1,1 @@
+"""Where the road meets the outside: Postgres, Kafka, files. Only `tenuto.wiring` chooses among them."""

@@ -1,0 +1,312 @@
+"""The ledger in Postgres, on the recorder of `eventsourcing`.
+
+The library's recorder is kept for what it is good at (tracking, datastore, notification reading) and overridden where it
+inserts: one locked head row gives gapless positions and the Merkle frontier, and COPY in binary replaces its composite
+arrays, which cost three to five times as much. Tables come from the migrations; the library creates none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import IntegrityError, StoredEvent, Tracking
+from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
+from psycopg.rows import DictRow
+from psycopg.sql import SQL
+
+from ..clock import micros
+from ..errors import Busy
+
+from ..ledger import (
+    AlreadyAppended,
+    Batch,
+    Head,
+    HeadsMoved,
+    NotOwner,
+    Parked,
+    Recorded,
+    SessionHead,
+    StoredPayload,
+    entry_bytes,
+)
+from ..log.merkle import Frontier, leaf_hash
+
+EVENTS_TABLE = "entry"
+TRACKING_TABLE = "tracking"
+SCHEMA = "ledger"
+CONNECTION_SECONDS_MAX = 10 * 365 * 86_400.0
+"""A connection is never retired by age: the advisory locks of its partitions would go with it."""
+
+_LOCK_HEAD = SQL("SELECT tree_size, frontier, recorded_at FROM ledger.log_head WHERE id = 1 FOR UPDATE")
+_MOVE_HEAD = SQL("UPDATE ledger.log_head SET tree_size = %s, frontier = %s, recorded_at = %s WHERE id = 1")
+_KEYS_SINCE = SQL("SELECT 1 FROM ledger.entry WHERE notification_id > %s AND topic LIKE 'key.%%' LIMIT 1")
+_COPY_ENTRIES = SQL(
+    "COPY ledger.entry (originator_id, originator_version, topic, state, notification_id, recorded_at, leaf_hash)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+_ENTRY_TYPES = ["uuid", "int8", "text", "bytea", "int8", "timestamptz", "bytea"]
+_COPY_PAYLOADS = SQL("COPY ledger.payload (notification_id, wrapped_key, nonce, body) FROM STDIN (FORMAT BINARY)")
+_PAYLOAD_TYPES = ["int8", "bytea", "bytea", "bytea"]
+_MOVE_SESSIONS = SQL(
+    "INSERT INTO ledger.session_head AS head (session_id, author, last_seq, last_header_hash)"
+    " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int8[], %s::bytea[])"
+    " ON CONFLICT (session_id) DO UPDATE"
+    " SET last_seq = excluded.last_seq, last_header_hash = excluded.last_header_hash"
+)
+_LOCK_SESSIONS = SQL(
+    "SELECT session_id, last_seq, last_header_hash FROM ledger.session_head WHERE session_id = ANY(%s) FOR UPDATE"
+)
+_READ = SQL(
+    "SELECT e.notification_id, e.recorded_at, e.state, p.wrapped_key, p.nonce, p.body"
+    " FROM ledger.entry e LEFT JOIN ledger.payload p USING (notification_id)"
+)
+_READ_BARE = SQL("SELECT e.notification_id, e.recorded_at, e.state FROM ledger.entry e")
+
+
+class LedgerProcessRecorder(PostgresProcessRecorder):
+    """The library's process recorder with our insert: `insert_events(stored, tracking=..., batch=...)`."""
+
+    def __init__(self, datastore: PostgresDatastore, **names: str) -> None:
+        """Use our table names unless the library's factory hands in others."""
+        names = {"events_table_name": EVENTS_TABLE, "tracking_table_name": TRACKING_TABLE} | names
+        super().__init__(datastore, **names)
+        self.sql_create_statements.clear()
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
+        """Append one batch; returns the notification ids (position + 1). See `LedgerStore.append`."""
+        batch: Batch = kwargs["batch"]
+        with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
+            self._insert_events(cursor, stored_events, **kwargs)
+            self._demand_ownership(cursor, batch)
+            self._demand_session_heads(cursor, batch)
+            self._park(cursor, batch)
+            leaves = self._leaves(batch, batch.recorded_at)
+            # From here to the commit every writer waits for this one, so nothing but counting and copying happens.
+            row = cursor.execute(_LOCK_HEAD, prepare=True).fetchone()
+            assert row is not None
+            size = int(row["tree_size"])
+            if size > batch.keys_folded_to and cursor.execute(_KEYS_SINCE, (batch.keys_folded_to,)).fetchone():
+                raise HeadsMoved(f"Keys changed between positions {batch.keys_folded_to} and {size}.")
+            recorded_at = max(batch.recorded_at, row["recorded_at"])
+            if recorded_at != batch.recorded_at:  # this clock is behind another writer's; invariant 7 wins
+                leaves = self._leaves(batch, recorded_at)
+            self._copy(cursor, batch, size, recorded_at, leaves)
+            self._move_sessions(cursor, batch)
+            frontier = Frontier.from_bytes(size, bytes(row["frontier"])).extend(leaves)
+            cursor.execute(_MOVE_HEAD, (frontier.size, frontier.to_bytes(), recorded_at), prepare=True)
+            self._notify_channel(cursor)
+        # The transaction has committed here: one line earlier a crash leaves nothing of the batch and Kafka offers it
+        # again; from this line on the events exist, and a repetition is turned away by the tracking row.
+        return range(size + 1, size + 1 + len(batch.entries))
+
+    @staticmethod
+    def _leaves(batch: Batch, recorded_at: Any) -> list[bytes]:
+        stamp = micros(recorded_at)
+        return [leaf_hash(entry_bytes(stamp, entry.state)) for entry in batch.entries]
+
+    @staticmethod
+    def _demand_ownership(cursor: psycopg.Cursor[DictRow], batch: Batch) -> None:
+        if batch.tracking is None:
+            return
+        name = batch.tracking[0]
+        row = cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0)) AS mine", (name,)).fetchone()
+        if row is None or not row["mine"]:
+            raise NotOwner(f"Another process owns {name} now; this one stops.")
+
+    @staticmethod
+    def _demand_session_heads(cursor: psycopg.Cursor[DictRow], batch: Batch) -> None:
+        rows = cursor.execute(_LOCK_SESSIONS, (list(batch.heads_before),), prepare=True).fetchall()
+        found = {row["session_id"]: SessionHead(row["last_seq"], bytes(row["last_header_hash"]).hex()) for row in rows}
+        for session, expected in batch.heads_before.items():
+            if found.get(session, SessionHead()) != expected:
+                raise HeadsMoved(f"Session {session} moved on since this batch was checked.")
+
+    @staticmethod
+    def _park(cursor: psycopg.Cursor[DictRow], batch: Batch) -> None:
+        for kept in batch.park:
+            cursor.execute(
+                "INSERT INTO ledger.parked (session_id, seq, record, topic, partition, record_offset, parked_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (session_id, seq) DO NOTHING",
+                (kept.session, kept.seq, kept.record, kept.topic, kept.partition, kept.offset, kept.parked_at),
+            )
+        for session, seq in batch.unpark:
+            cursor.execute("DELETE FROM ledger.parked WHERE session_id = %s AND seq = %s", (session, seq))
+
+    @staticmethod
+    def _copy(
+        cursor: psycopg.Cursor[DictRow], batch: Batch, size: int, recorded_at: Any, leaves: Sequence[bytes]
+    ) -> None:
+        if not batch.entries:
+            return
+        with cursor.copy(_COPY_ENTRIES) as copy:
+            copy.set_types(_ENTRY_TYPES)
+            for number, (entry, leaf) in enumerate(zip(batch.entries, leaves, strict=True), start=size + 1):
+                copy.write_row((entry.session, entry.seq, entry.kind, entry.state, number, recorded_at, leaf))
+        with cursor.copy(_COPY_PAYLOADS) as copy:
+            copy.set_types(_PAYLOAD_TYPES)
+            for number, entry in enumerate(batch.entries, start=size + 1):
+                if entry.payload is not None:
+                    copy.write_row((number, entry.payload.wrapped_key, entry.payload.nonce, entry.payload.body))
+
+    @staticmethod
+    def _move_sessions(cursor: psycopg.Cursor[DictRow], batch: Batch) -> None:
+        last = {entry.session: entry for entry in batch.entries}
+        if last:
+            entries = list(last.values())
+            columns = (
+                [entry.session for entry in entries],
+                [entry.author for entry in entries],
+                [entry.seq for entry in entries],
+                [bytes.fromhex(entry.header_hash) for entry in entries],
+            )
+            cursor.execute(_MOVE_SESSIONS, columns, prepare=True)
+
+
+class PostgresReader:
+    """`LedgerReader` over one psycopg connection that may only read."""
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily to `url`; a lost connection is opened again at the next call."""
+        self._url = url
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def head(self) -> Head:
+        """Return the committed head row."""
+        row = self._fetch(SQL("SELECT tree_size, frontier FROM ledger.log_head WHERE id = 1"), ())[0]
+        return Head(row[0], bytes(row[1]))
+
+    def read(self, start: int, limit: int, *, payloads: bool = True) -> list[Recorded]:
+        """Return up to `limit` events from `start` on."""
+        query = (_READ if payloads else _READ_BARE) + SQL(
+            " WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"
+        )
+        return [recorded(row) for row in self._fetch(query, (start, limit))]
+
+    def read_kinds(self, kinds: Sequence[str], start: int, limit: int) -> list[Recorded]:
+        """Return up to `limit` events of these kinds from `start` on."""
+        query = _READ + SQL(
+            " WHERE e.notification_id > %s AND e.topic = ANY(%s) ORDER BY e.notification_id LIMIT %s"
+        )
+        return [recorded(row) for row in self._fetch(query, (start, list(kinds), limit))]
+
+    def session_heads(self) -> dict[UUID, SessionHead]:
+        """Return the stored head of every session, for comparison with what the events say."""
+        rows = self._fetch(SQL("SELECT session_id, last_seq, last_header_hash FROM ledger.session_head"), ())
+        return {row[0]: SessionHead(row[1], bytes(row[2]).hex()) for row in rows}
+
+    def columns(self, start: int, limit: int) -> list[tuple[int, UUID, int, str, bytes]]:
+        """Return `(position, session, seq, kind, leaf hash)` as stored beside the events, for comparison with them."""
+        query = SQL(
+            "SELECT notification_id - 1, originator_id, originator_version, topic, leaf_hash FROM ledger.entry"
+            " WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+        )
+        return [(row[0], row[1], row[2], row[3], bytes(row[4])) for row in self._fetch(query, (start, limit))]
+
+    def stray_payloads(self, size: int) -> int:
+        """Return how many payloads lie beside no event of the first `size`."""
+        query = SQL(
+            "SELECT count(*) FROM ledger.payload p LEFT JOIN ledger.entry e USING (notification_id)"
+            " WHERE e.notification_id IS NULL AND p.notification_id <= %s"
+        )
+        return int(self._fetch(query, (size,))[0][0])
+
+    def _fetch(self, query: Any, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(self._url, autocommit=True)
+            return self._connection.execute(query, values, binary=True).fetchall()
+        except psycopg.OperationalError as error:
+            self.close()
+            raise Busy(f"The ledger database does not answer: {error}") from error
+
+
+class PostgresLedger(PostgresReader):
+    """`LedgerStore` over the recorder. One connection, so that a lost database session is a lost partition."""
+
+    def __init__(self, datastore: PostgresDatastore, url: str) -> None:
+        """`datastore` must have a pool of exactly one connection; `url` serves the reads."""
+        super().__init__(url)
+        self._datastore = datastore
+        self._recorder = LedgerProcessRecorder(datastore)
+
+    def close(self) -> None:
+        """Release the partition and the connections."""
+        super().close()
+        self._datastore.close()
+
+    def append(self, batch: Batch) -> range:
+        """Append; see `LedgerStore.append`."""
+        stored = [StoredEvent(entry.session, entry.seq, entry.kind, entry.state) for entry in batch.entries]
+        tracking = Tracking(*batch.tracking) if batch.tracking else None
+        try:
+            ids = self._recorder.insert_events(stored, tracking=tracking, batch=batch)
+        except IntegrityError as error:
+            if "tracking" in str(error):
+                raise AlreadyAppended(f"Offset {batch.tracking} is in the ledger already.") from error
+            raise
+        except psycopg.OperationalError as error:
+            raise Busy(f"The ledger database does not answer: {error}") from error
+        return range(ids[0] - 1, ids[-1]) if ids else range(0)
+
+    def claim(self, tracking_name: str) -> int:
+        """Take the advisory lock of this consumer position and return its next offset."""
+        with self._datastore.get_connection() as connection:
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS mine", (tracking_name,)
+            ).fetchone()
+        if row is None or not row["mine"]:
+            raise NotOwner(f"Another process owns {tracking_name}.")
+        offset = self._recorder.max_tracking_id(tracking_name)
+        return 0 if offset is None else offset
+
+    def session_heads(self, sessions: Sequence[UUID] | None = None) -> dict[UUID, SessionHead]:
+        """Return the heads of these sessions, or of all."""
+        if sessions is None:
+            return super().session_heads()
+        query = SQL("SELECT session_id, last_seq, last_header_hash FROM ledger.session_head WHERE session_id = ANY(%s)")
+        rows = self._fetch(query, (list(sessions),))
+        return {row[0]: SessionHead(row[1], bytes(row[2]).hex()) for row in rows}
+
+    def state_at(self, session: UUID, seq: int) -> bytes | None:
+        """Return the stored `header || signature` at this place."""
+        found = self._recorder.select_events(session, gt=seq - 1, lte=seq)
+        return found[0].state if found else None
+
+    def parked(self) -> list[Parked]:
+        """Return all parked records, oldest first."""
+        query = SQL(
+            "SELECT session_id, seq, record, topic, partition, record_offset, parked_at FROM ledger.parked"
+            " ORDER BY parked_at, session_id, seq"
+        )
+        return [Parked(row[0], row[1], bytes(row[2]), row[3], row[4], row[5], row[6]) for row in self._fetch(query, ())]
+
+
+def recorded(row: Sequence[Any]) -> Recorded:
+    """Make a `Recorded` of `(notification_id, recorded_at, state[, wrapped_key, nonce, body])`."""
+    payload = None
+    if len(row) > 3 and row[3] is not None:
+        payload = StoredPayload(bytes(row[3]), bytes(row[4]), bytes(row[5]))
+    return Recorded(row[0] - 1, row[1], bytes(row[2]), payload)
+
+
+def open_datastore(url: str, *, lock_timeout: timedelta = timedelta(seconds=30)) -> PostgresDatastore:
+    """Return a datastore with exactly one connection for the ledger's schema; `url` is a libpq URL."""
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    return PostgresDatastore(
+        dbname=str(parts.get("dbname", "tenuto")), host=str(parts.get("host", "")), port=str(parts.get("port", "")),
+        user=str(parts.get("user", "")), password=str(parts.get("password", "")), pool_size=1, max_overflow=0,
+        lock_timeout=int(lock_timeout.total_seconds()), schema=SCHEMA, single_row_tracking=True,
+        originator_id_type="uuid", pre_ping=False, conn_max_age=CONNECTION_SECONDS_MAX,
+    )  # fmt: skip
+
+

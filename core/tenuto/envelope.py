@@ -1,0 +1,90 @@
+"""One record on the bus: the signed header, and the sealed payload beside it.
+
+    "TNT1" | u16 header length | header | 64-byte signature
+           [ u32 epoch | 80-byte sealed key | 24-byte nonce | u32 body length | body ]
+
+All integers are big-endian; the part in brackets is there exactly when the header commits to a payload. What the ledger
+stores of it verbatim is `header || signature`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from .errors import Refused
+from .events import HEADER_BYTES_MAX, PAYLOAD_BYTES_MAX
+from .payload import NONCE_BYTES, SALT_BYTES, SEALED_KEY_BYTES, TAG_BYTES, Ciphertext, Sealed
+from .signing import SIGNATURE_BYTES
+
+MAGIC = b"TNT1"
+BODY_BYTES_MAX = PAYLOAD_BYTES_MAX + SALT_BYTES + TAG_BYTES
+RECORD_BYTES_MAX = 4 + 2 + HEADER_BYTES_MAX + SIGNATURE_BYTES + 4 + SEALED_KEY_BYTES + NONCE_BYTES + 4 + BODY_BYTES_MAX
+_LENGTH = struct.Struct(">H")
+_PAYLOAD_HEAD = struct.Struct(f">I{SEALED_KEY_BYTES}s{NONCE_BYTES}sI")
+
+
+class EnvelopeRefused(Refused):
+    """The bytes are not one whole envelope."""
+
+    reason = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Header bytes, the author's signature over them, and the payload sealed to the ledger's epoch key, if any."""
+
+    header: bytes
+    signature: bytes
+    epoch: int = 0
+    sealed: Sealed | None = None
+
+    @property
+    def state(self) -> bytes:
+        """What the ledger keeps for ever: `header || signature`."""
+        return self.header + self.signature
+
+    def to_bytes(self) -> bytes:
+        """Return the record as it travels on the bus."""
+        head = MAGIC + _LENGTH.pack(len(self.header)) + self.header + self.signature
+        if self.sealed is None:
+            return head
+        box = self.sealed.ciphertext
+        return head + _PAYLOAD_HEAD.pack(self.epoch, self.sealed.sealed_key, box.nonce, len(box.body)) + box.body
+
+
+def parse(record: bytes) -> Envelope:
+    """Return the envelope in `record`; raises EnvelopeRefused for anything but exactly one whole envelope."""
+    if len(record) > RECORD_BYTES_MAX:
+        sentence = f"The record has {len(record):,} bytes; at most {RECORD_BYTES_MAX:,} are allowed."
+        raise EnvelopeRefused(sentence, reason="oversized")
+    if record[:4] != MAGIC or len(record) < 6:
+        raise EnvelopeRefused("The record does not begin as an envelope of version 1.")
+    (length,) = _LENGTH.unpack_from(record, 4)
+    if length > HEADER_BYTES_MAX:
+        raise EnvelopeRefused(f"The header would have {length:,} bytes; at most {HEADER_BYTES_MAX:,}.", reason="oversized")
+    end = 6 + length + SIGNATURE_BYTES
+    if len(record) < end:
+        raise EnvelopeRefused(f"The record ends after {len(record):,} bytes, inside its header or signature.")
+    header, signature = record[6 : 6 + length], record[6 + length : end]
+    if len(record) == end:
+        return Envelope(header, signature)
+    return _with_payload(record, end, header, signature)
+
+
+def _with_payload(record: bytes, start: int, header: bytes, signature: bytes) -> Envelope:
+    body_start = start + _PAYLOAD_HEAD.size
+    if len(record) < body_start:
+        raise EnvelopeRefused(f"The record ends after {len(record):,} bytes, inside the head of its payload.")
+    epoch, sealed_key, nonce, body_length = _PAYLOAD_HEAD.unpack_from(record, start)
+    if len(record) != body_start + body_length:
+        found = len(record) - body_start
+        raise EnvelopeRefused(f"The payload should have {body_length:,} bytes; {found:,} follow.")
+    return Envelope(header, signature, epoch, Sealed(sealed_key, Ciphertext(nonce, record[body_start:])))
+
+
+def split_state(state: bytes) -> tuple[bytes, bytes]:
+    """Split what the ledger stores into header and signature."""
+    if len(state) <= SIGNATURE_BYTES:
+        raise EnvelopeRefused(f"A stored event has {len(state)} bytes, which is not even a signature.")
+    return state[:-SIGNATURE_BYTES], state[-SIGNATURE_BYTES:]

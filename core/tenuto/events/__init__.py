@@ -1,0 +1,64 @@
+"""The closed vocabulary: one frozen class per kind, one file per subject.
+
+`EVENT_CLASSES` is the whole of it; wire format, JSON schema, documentation, golden files and SIEM mappings derive from it
+or are tested against it. Adding a kind: write the class in its subject's file, list it here, add its sentence to the
+docs, map it in the SIEM export.
+"""
+
+from __future__ import annotations
+
+from .alert import AlertAcknowledged, AlertClosed, AlertRaised
+from .approval import (
+    ApprovalAssigned,
+    ApprovalConsumed,
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalOpened,
+    ApprovalRequested,
+    ApprovalRevoked,
+    ApprovalSigned,
+    ApprovalViewed,
+)
+from .base import FIRST_PREV, HEADER_BYTES_MAX, PAYLOAD_BYTES_MAX, Event
+from .decision import DecisionMade
+from .deployment import (
+    DeploymentHealthy,
+    DeploymentQuarantined,
+    DeploymentRolledBack,
+    DeploymentStarted,
+    DeploymentUnhealthy,
+)
+from .drift import DriftDetected, DriftReverted
+from .key import KeyRegistered, KeyRevoked, KeyRotated
+from .message import MessageDelivered, MessageRefused, MessageSent
+from .policy import PolicyChanged, PolicyDecided
+from .record import RecordEquivocation, RecordGap, RecordLost, RecordPurged, RecordRefused
+from .run import RunFinished, RunStarted
+from .secret import SecretLeaked, SecretPurged, SecretRotated
+from .session import SessionClosed, SessionOpened
+from .spotcheck import SpotcheckDrawn, SpotcheckSigned
+from .tool import ToolFailed, ToolFinished, ToolRequested, ToolStarted, ToolUnknown
+
+EVENT_CLASSES: tuple[type[Event], ...] = (
+    SessionOpened, SessionClosed,
+    KeyRegistered, KeyRotated, KeyRevoked,
+    RunStarted, RunFinished,
+    DecisionMade,
+    MessageSent, MessageDelivered, MessageRefused,
+    ToolRequested, ToolStarted, ToolFinished, ToolFailed, ToolUnknown,
+    PolicyDecided, PolicyChanged,
+    ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
+    ApprovalDenied, ApprovalExpired, ApprovalConsumed, ApprovalRevoked,
+    SpotcheckDrawn, SpotcheckSigned,
+    AlertRaised, AlertAcknowledged, AlertClosed,
+    SecretLeaked, SecretRotated, SecretPurged,
+    DeploymentStarted, DeploymentHealthy, DeploymentUnhealthy, DeploymentRolledBack, DeploymentQuarantined,
+    DriftDetected, DriftReverted,
+    RecordRefused, RecordGap, RecordEquivocation, RecordPurged, RecordLost,
+)  # fmt: skip
+
+KINDS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_CLASSES}
+
+__all__ = ["EVENT_CLASSES", "FIRST_PREV", "HEADER_BYTES_MAX", "KINDS", "PAYLOAD_BYTES_MAX", "Event"]
+__all__ += [cls.__name__ for cls in EVENT_CLASSES]

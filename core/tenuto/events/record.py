@@ -1,0 +1,78 @@
+"""What the ledger itself has to say about records: an attack on the road leaves evidence on the road."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+from .base import Count, Event, Hash, Name
+
+TARGETS_MAX = 32
+
+RefusalReason = Literal[
+    "malformed",
+    "oversized",
+    "unknown_kind",
+    "unknown_version",
+    "wrong_origin",
+    "unknown_key",
+    "revoked_key",
+    "signature",
+    "entitlement",
+    "payload",
+    "replayed",
+    "broken_chain",
+    "clock_skew",
+]
+"""malformed: the bytes are no envelope. oversized: over a named limit. unknown_kind, unknown_version: a newer or foreign
+author. wrong_origin: written for another log. unknown_key, revoked_key: no key of this author at this position.
+signature: the signature does not hold. entitlement: this role may not author this kind. payload: the payload does not
+match its commitment. replayed: an old record under a new transport. broken_chain: `prev` is not the last header.
+clock_skew: reserved for authors whose claimed time is refused by policy."""
+
+
+class RecordRefused(Event, frozen=True, kw_only=True, tag="record.refused"):
+    """Ingest refused a record; its hash and place in Kafka identify it, its bytes are not repeated."""
+
+    record_sha256: Hash
+    reason: RefusalReason
+    topic: Name
+    partition: Count
+    offset: Count
+    claimed_author: Name | None = None
+    claimed_session: UUID | None = None
+
+
+class RecordGap(Event, frozen=True, kw_only=True, tag="record.gap"):
+    """Events `first_seq` to `last_seq` of a session never arrived within the bound; later ones are accepted after this."""
+
+    gap_session: UUID
+    first_seq: Count
+    last_seq: Count
+
+
+class RecordEquivocation(Event, frozen=True, kw_only=True, tag="record.equivocation"):
+    """One author signed two different events with the same place in its chain; the second is evidence, not history."""
+
+    claimed_author: Name
+    gap_session: UUID
+    at_seq: Count
+    recorded_header: Hash
+    other_header: Hash
+
+
+class RecordPurged(Event, frozen=True, kw_only=True, tag="record.purged"):
+    """The payloads at these positions were made unreadable under the named approval."""
+
+    approval: Name
+    positions: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1, max_length=TARGETS_MAX)]
+
+
+class RecordLost(Event, frozen=True, kw_only=True, tag="record.lost"):
+    """A recorder knows that events of its own never reached the ledger, and says how many."""
+
+    lost_session: UUID
+    first_seq: Count
+    last_seq: Count

@@ -1,0 +1,82 @@
+"""Every setting, in one frozen model, each with its sentence. The environment is read here and nowhere else.
+
+All variables begin with `TENUTO_`; one that is not known is an error, because a misspelt setting that passes silently is
+how a control gets switched off. `KAFKA_BOOTSTRAP_SERVERS` is read as well, since operators have it already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import NotConfigured
+
+PREFIX = "TENUTO_"
+EVENTS_TOPIC = "tenuto.events"
+INBOX_TOPIC_PREFIX = "tenuto.inbox."
+
+
+class Settings(BaseSettings):
+    """How this process is set up; read from `TENUTO_*` variables by `load_settings`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(Path(".tenuto"), description="Folder for keys, trust file, tiles, spools and embedded data.")
+    database_url: str | None = Field(None, description="Postgres URL without a user; each process adds its own role.")
+    kafka: str | None = Field(None, description="Kafka bootstrap servers, `host:port,...`; also KAFKA_BOOTSTRAP_SERVERS.")
+    partitions: int = Field(4, ge=1, le=256, description="Partitions of the events topic, used when it is created.")
+    batch_events: int = Field(500, ge=1, le=2000, description="Most events that ingest commits at once.")
+    verify_threads: int = Field(2, ge=1, le=64, description="Threads that check signatures.")
+    gap_seconds: float = Field(30.0, gt=0, description="How long ingest waits for a missing event before it records a gap.")
+    seal_milliseconds: int = Field(200, ge=10, description="How often the sealer looks for new events.")
+    refusals_in_a_row: int = Field(1000, ge=1, description="So many refused records in a row stop ingest.")
+    receipt_seconds: float = Field(30.0, gt=0, description="How long a recorder waits for a receipt before it says so.")
+    console_port: int = Field(8501, ge=0, le=65535, description="Port of the approval console.")
+    console_address: str = Field("127.0.0.1", description="Address the console listens on.")
+    model: str = Field("scripted", description="scripted, gullible, or a provider model such as `openai:gpt-5`.")
+    reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for, until people log in.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is written to stderr.")
+
+    @property
+    def keys(self) -> Path:
+        """Folder of private keys, mode 0700."""
+        return self.home / "keys"
+
+    @property
+    def tiles(self) -> Path:
+        """Folder of the published log: `checkpoint` and `tile/`."""
+        return self.home / "log"
+
+    @property
+    def spool(self) -> Path:
+        """Folder of recorder spools, one file per author."""
+        return self.home / "spool"
+
+    @property
+    def state(self) -> Path:
+        """Folder of each process's own durable state (sealer, witness, last checkpoint seen)."""
+        return self.home / "state"
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Return the settings; raises NotConfigured naming any unknown or invalid variable."""
+    source = os.environ if environment is None else environment
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in source if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise NotConfigured(f"Unknown setting {', '.join(unknown)}. Known are: {', '.join(sorted(known))}.")
+    values: dict[str, object] = {name.removeprefix(PREFIX).lower(): source[name] for name in known if name in source}
+    if "KAFKA_BOOTSTRAP_SERVERS" in source:
+        values.setdefault("kafka", source["KAFKA_BOOTSTRAP_SERVERS"])
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise NotConfigured(f"The setting {name} is not valid: {first['msg']}.") from error

@@ -1,0 +1,103 @@
+"""Signatures over bytes, never over a re-encoding of them.
+
+What is signed is the DSSE pre-authentication encoding (DSSE protocol v1, "PAE"), so the payload type is inside the
+signature. Verification is libsodium's: it refuses small-order public keys, under which a signature proves nothing, and we
+refuse such keys again when they are registered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+from nacl import bindings
+from nacl.exceptions import BadSignatureError, CryptoError
+
+from .errors import Refused
+
+EVENT_TYPE = b"application/vnd.tenuto.event.v1+json"
+SIGNATURE_BYTES = 64
+PUBLIC_KEY_BYTES = 32
+SEED_BYTES = 32
+_PREFIX = b"DSSEv1 %d %s " % (len(EVENT_TYPE), EVENT_TYPE)
+
+
+class SignatureRefused(Refused):
+    """The signature does not hold under this key."""
+
+    reason = "signature"
+
+
+class KeyRefused(Refused):
+    """The public key may not be used at all."""
+
+    reason = "unknown_key"
+
+
+class Signer(Protocol):
+    """Something that signs in the name of one author; the private key may live elsewhere (file, PKCS#11, KMS)."""
+
+    @property
+    def author(self) -> str:
+        """Whose signature this is."""
+        ...
+
+    @property
+    def key_id(self) -> str:
+        """Which registered key signs."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature (RFC 8032) over exactly these bytes."""
+        ...
+
+
+class SeedSigner:
+    """A signer with its Ed25519 seed in memory."""
+
+    def __init__(self, author: str, seed: bytes) -> None:
+        """`seed` is the 32-byte private key of RFC 8032."""
+        if len(seed) != SEED_BYTES:
+            message = f"An Ed25519 seed has {SEED_BYTES} bytes, not {len(seed)}."
+            raise KeyRefused(message)
+        self.author = author
+        self.public_key, self._secret = bindings.crypto_sign_seed_keypair(seed)
+        self.key_id = key_id(self.public_key)
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature over `message`."""
+        return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+
+
+def key_id(public_key: bytes) -> str:
+    """Name a key by the first 16 hex digits of its SHA-256: short enough to read aloud, long enough not to collide."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+def pae(header: bytes) -> bytes:
+    """DSSE pre-authentication encoding of header bytes: what the author signs."""
+    return b"%s%d %s" % (_PREFIX, len(header), header)
+
+
+def sign_header(signer: Signer, header: bytes) -> bytes:
+    """Return the author's signature over the header bytes."""
+    return signer.sign(pae(header))
+
+
+def verify_header(header: bytes, signature: bytes, public_key: bytes) -> None:
+    """Raise SignatureRefused unless `signature` is the author's over exactly these header bytes.
+
+    libsodium releases the GIL here, so a thread pool verifies on all cores.
+    """
+    try:
+        bindings.crypto_sign_open(signature + pae(header), public_key)
+    except (BadSignatureError, CryptoError, ValueError) as error:
+        raise SignatureRefused("The signature does not hold over these header bytes under the author's key.") from error
+
+
+def verify_public_key(public_key: bytes) -> None:
+    """Raise KeyRefused for a key of small order, off the main subgroup, or not in canonical form (RFC 8032 5.1.3)."""
+    if len(public_key) != PUBLIC_KEY_BYTES:
+        raise KeyRefused(f"An Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}.")
+    if not bindings.crypto_core_ed25519_is_valid_point(public_key):
+        raise KeyRefused("This public key is degenerate (small order or not canonical): a signature under it proves nothing.")

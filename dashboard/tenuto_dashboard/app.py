@@ -1,0 +1,60 @@
+"""The approval console: `tenuto console` runs this script. It lists the pages; what they show is theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from tenuto_dashboard import session
+from tenuto_dashboard.app_pages import alerts, fleet, inbox, integrity, review, runs
+from tenuto_dashboard.live import live, with_words
+from tenuto_dashboard.masthead import alarm, brand, masthead, signer
+from tenuto_dashboard.pages import follow, remember
+from tenuto_dashboard.sheet import ASSETS, show
+
+MARK = Path(ASSETS / "mark.svg")
+
+
+def main() -> None:
+    """Draw the frame, then the page that the address names."""
+    st.set_page_config(page_title="Tenuto", page_icon=str(MARK), layout="wide", initial_sidebar_state="expanded")
+    st.html(ASSETS / "frame.css")
+    pages = {
+        "inbox": st.Page(inbox.draw, title="Inbox", icon=":material/inbox:", url_path="inbox", default=True),
+        "runs": st.Page(runs.draw, title="Runs", icon=":material/conversion_path:", url_path="runs"),
+        "alerts": st.Page(alerts.draw, title="Alerts", icon=":material/notifications:", url_path="alerts"),
+        "fleet": st.Page(fleet.draw, title="Fleet", icon=":material/group:", url_path="fleet"),
+        "integrity": st.Page(integrity.draw, title="Integrity", icon=":material/verified_user:", url_path="integrity"),
+        "review": st.Page(review.draw, title="Review", url_path="review", visibility="hidden"),
+    }
+    remember(pages)
+    page = st.navigation(list(pages.values()), position="hidden")
+    with st.sidebar:
+        show(brand(), key="brand", now=session.now())
+        for name, listed in pages.items():
+            if name != "review":
+                st.page_link(listed, width="stretch")
+        whose()
+    top()
+    with_words(page.run)
+
+
+@live
+def top() -> None:
+    """The line above every page, and what must be read before anything else."""
+    here, now = session.snapshot(), session.now()
+    follow(show(masthead(here, session.origin()), key="top", now=now))
+    warning = alarm(here.integrity, now)
+    if warning is not None:
+        show(warning, key="alarm", now=now)
+
+
+@live
+def whose() -> None:
+    """In whose name this console signs, at the foot of the sidebar."""
+    show(signer(session.reviewer(), session.snapshot()), key="signer", now=session.now())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""One request: what exactly would happen, what speaks for and against it, and the reviewer's signature."""
+
+from __future__ import annotations
+
+import streamlit as st
+from sqlalchemy.exc import SQLAlchemyError
+from tenuto.errors import TenutoError
+from tenuto_projections.inbox import Approval, approval
+
+from tenuto_dashboard import cards, decisions, session
+from tenuto_dashboard.diff import show_diff
+from tenuto_dashboard.live import AWAY, live
+from tenuto_dashboard.marks import demo_badge, nothing, notice
+from tenuto_dashboard.pages import asked_for, follow
+from tenuto_dashboard.plan import plan_view
+from tenuto_dashboard.sheet import Node, box, moment, short, show, word
+
+NAME = "approval"
+SIGNED, OPENED, REFUSED, SHOWN, REASON = "signed", "opened", "refused", "shown", "reason"
+"""What a session remembers of a request; all but REFUSED together with its name."""
+PLACEHOLDER = "What you checked, or what is wrong. Needed to deny."
+
+
+def draw() -> None:
+    """Draw the request that the address names."""
+    name = asked_for(NAME)
+    found = None if name is None else load(name)
+    if found is None:
+        show(nothing("No such request", "The read models know no approval of this name (yet)."), key="missing", now=session.now())
+        return
+    head(found.item.approval)
+    left, right = st.columns([2.05, 1], gap="medium")
+    with left:
+        body(found)
+    with right:
+        aside(found.item.approval)
+    note_opened(found)
+
+
+def load(name: str, *, fresh: bool = False) -> Approval | None:
+    """Return the request as it stands."""
+    return session.answer(f"approval {name}", lambda connection: approval(connection, name), fresh=fresh)
+
+
+@live
+def head(name: str) -> None:
+    """The sentence, the risks and the state."""
+    found = load(name)
+    if found is not None:
+        follow(show(cards.review_head(found, session.now()), key="head", now=session.now()))
+
+
+def body(found: Approval) -> None:
+    """What would happen. It never changes after the request, so it is not redrawn while it is being read."""
+    card, now = found.card, session.now()
+    if card is None:
+        said = f"Its payload is {found.item.payload}. It cannot be approved from here; it can be denied."
+        show(nothing(cards.UNREADABLE, said), key="unreadable", now=now)
+        return
+    warning = cards.diverges(card)
+    show(box("stack", warning, cards.verdicts(card)), key="verdicts", now=now)
+    plan, code, evidence = st.tabs([f"Plan ({len(card.changes)})", "Code diff", "Evidence"])
+    with plan:
+        if card.changes:
+            show(plan_view(card.changes), key="plan", now=now)
+        else:
+            show(nothing("No planned change", "The request names no resource that would change."), key="plan", now=now)
+        if card.plan_text:
+            with st.expander("The plan as the tool printed it"):
+                show(box("text mono", card.plan_text), key="plan-text", now=now)
+    with code:
+        if card.diff.strip():
+            show_diff(card.diff, key="diff")
+        else:
+            show(nothing("No code changes", "The request carries no diff."), key="diff-none", now=now)
+    with evidence:
+        show(box("stack", cards.rules(found), cards.pull_request(card)), key="evidence", now=now)
+
+
+@live
+def aside(name: str) -> None:
+    """The facts, the decision, and the votes; it follows the ledger."""
+    found, now = load(name), session.now()
+    if found is None:
+        return
+    follow(show(cards.facts(found.item, now), key="facts", now=now))
+    if not waiting_for_ledger(found):
+        form(found)
+    show(cards.cast(found.votes), key="votes", now=now)
+
+
+def form(found: Approval) -> None:
+    """Ask for the decision, when there is one to make."""
+    item, now, here = found.item, session.now(), session.snapshot()
+    mine = [vote for vote in found.votes if vote.reviewer == session.reviewer() and vote.counts and not vote.withdrawn]
+    if item.state_at(now) != "open" or mine:
+        return
+    if here.integrity.failed:
+        show(notice("red", "The log failed its verification, so nothing can be decided here."), key="closed", now=now)
+        return
+    shown = st.session_state.setdefault(f"{SHOWN} {item.approval}", item.digest)
+    with st.form(f"decide {item.approval}", enter_to_submit=False):
+        show(_signature(shown, demo=here.insecure_demo), key="signature", now=now)
+        st.text_area("Reason", key=f"{REASON} {item.approval}", height=84, placeholder=PLACEHOLDER)
+        approve, deny = st.columns(2)
+        given = {"on_click": decide, "width": "stretch"}
+        with approve:
+            st.form_submit_button("Approve", type="primary", disabled=found.card is None, args=(item.approval, "approve"), **given)
+        with deny:
+            st.form_submit_button("Deny", args=(item.approval, "deny"), **given)
+    refusal = st.session_state.pop(REFUSED, None)
+    if refusal:
+        show(notice("red", refusal), key="refusal", now=now)
+
+
+def decide(name: str, decision: decisions.Decision) -> None:
+    """Hand the decision over to the one function that signs, over the request as it stands this moment."""
+    reason, shown = st.session_state[f"{REASON} {name}"] or "", st.session_state[f"{SHOWN} {name}"]
+    try:
+        found = load(name, fresh=True)
+        if found is None:
+            raise decisions.NotSigned("The request is no longer in the read models. Nothing was signed.")
+        event = decisions.sign(
+            session.door(), found, decision, reason=reason, shown_digest=shown, reviewer=session.reviewer(), now=session.now()
+        )
+    except TenutoError as error:
+        st.session_state[REFUSED] = str(error)
+    except SQLAlchemyError:
+        st.session_state[REFUSED] = f"{AWAY} Nothing was signed."
+    else:
+        st.session_state[f"{SIGNED} {name}"] = (str(event.id), decision)
+
+
+def waiting_for_ledger(found: Approval) -> bool:
+    """Say how far the decision that was signed here has come; return whether there is one."""
+    signed = st.session_state.get(f"{SIGNED} {found.item.approval}")
+    if signed is None:
+        return False
+    event_id, decision = signed
+    words = {"approve": "approval", "deny": "denial"}[decision]
+    vote = next((vote for vote in found.votes if vote.event_id == event_id), None)
+    if vote is None:
+        said = notice("blue", word("strong", f"Your {words} is signed"), box("", "Waiting for the ledger. You may leave; nothing is lost."))
+    else:
+        where = box("", f"At position {vote.position:,}, recorded ", moment(vote.recorded_at, "ago"), ".")
+        void = None if vote.counts else box("", f"It does not count: {vote.sentence}")
+        said = notice("green" if vote.counts else "amber", word("strong", f"Your {words} is in the ledger"), where, void)
+    show(said, key="signed", now=session.now())
+    return True
+
+
+def note_opened(found: Approval) -> None:
+    """Record once a session that the reviewer opened this request; without a door, reading still works."""
+    key = f"{OPENED} {found.item.approval}"
+    if found.item.state_at(session.now()) != "open" or key in st.session_state:
+        return
+    try:
+        st.session_state[key] = decisions.note_opened(session.door(), found.item).id
+    except TenutoError as error:
+        show(notice("amber", f"Nothing can be signed at the moment: {error}"), key="no-door", now=session.now())
+
+
+def _signature(digest: str, *, demo: bool) -> Node:
+    return box(
+        "stack tight",
+        box("", "Your decision", tag="h2"),
+        box("", word("soft", "You sign digest "), short(digest, "mono strong")),
+        box("badges", word("soft", "as "), word("strong", session.reviewer()), demo_badge() if demo else None),
+    )

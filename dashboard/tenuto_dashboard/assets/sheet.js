@@ -1,0 +1,90 @@
+// Draws a tree of nodes that Python described. Every text becomes a text node: nothing a stranger wrote is ever parsed.
+const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "ol", "ul", "li", "dl", "dt", "dd", "code", "pre", "small",
+  "strong", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "header", "section", "time"]);
+const HREF = /^(\.\/|[a-z]+(\?[a-z]+=[A-Za-z0-9._~%-]*)?)$/;
+const SVG = "http://www.w3.org/2000/svg";
+const ICONS = {
+  check: "M3.5 8.5l3 3 6-7", cross: "M4 4l8 8M12 4l-8 8", minus: "M4 8h8", next: "M6 3.5L10.5 8 6 12.5",
+  alert: "M8 2.2l6.2 11H1.8zM8 6.4v3.2M8 11.4v.2", copy: "M5.5 5.5h7v7h-7zM3.5 10.5v-7h7", arrow: "M3 8h9M9 4.5L12.5 8 9 11.5",
+  clock: "M8 1.8a6.2 6.2 0 100 12.4A6.2 6.2 0 008 1.8M8 4.6V8l2.3 1.6", back: "M10 3.5L5.5 8l4.5 4.5",
+  lock: "M4 7.2h8v6H4zM5.6 7V5a2.4 2.4 0 014.8 0v2",
+};
+
+function icon(name) {
+  const svg = document.createElementNS(SVG, "svg"), path = document.createElementNS(SVG, "path");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  svg.classList.add("icon");
+  path.setAttribute("d", ICONS[name] || ICONS.minus);
+  svg.append(path);
+  return svg;
+}
+
+function span(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+function tell(element, now) {
+  const at = Number(element.dataset.at), mode = element.dataset.mode, left = (at - now) / 1000;
+  if (mode === "age") element.textContent = span(-left);
+  else if (mode === "ago") element.textContent = `${span(-left)} ago`;
+  else element.textContent = left > 0 ? `in ${span(left)}` : `${span(-left)} ago`;
+  if (mode === "until") element.classList.toggle("soon", left < 900);
+}
+
+function copier(text) {
+  const button = document.createElement("button");
+  button.type = "button"; button.className = "copy"; button.title = "Copy"; button.setAttribute("aria-label", "Copy");
+  button.append(icon("copy"));
+  button.onclick = async (event) => {
+    event.stopPropagation(); event.preventDefault();
+    try { await navigator.clipboard.writeText(text); } catch { return; }
+    button.replaceChildren(icon("check"));
+    setTimeout(() => button.replaceChildren(icon("copy")), 1200);
+  };
+  return button;
+}
+
+function build(node, act) {
+  if (typeof node === "string") return document.createTextNode(node);
+  if (node.icon) { const drawn = icon(node.icon); if (node.c) drawn.classList.add(...node.c.split(" ")); return drawn; }
+  const link = node.go && HREF.test(node.href || "");
+  const element = document.createElement(link ? "a" : TAGS.has(node.t) ? node.t : "span");
+  if (node.c) element.className = node.c;
+  if (node.title) element.title = node.title;
+  if (node.say) element.setAttribute("aria-label", node.say);
+  if (node.key) element.dataset.key = node.key;
+  if (node.open) element.open = true;
+  if (node.at !== undefined) { element.dataset.at = node.at; element.dataset.mode = node.mode; }
+  for (const child of node.k || []) element.append(build(child, act));
+  if (node.copy) element.append(copier(node.copy));
+  if (link) {
+    element.href = node.href;
+    element.onclick = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault(); act(node.go);
+    };
+  }
+  return element;
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  let root = parentElement.querySelector(".sheet");
+  if (!root) { root = document.createElement("div"); root.className = "sheet"; parentElement.append(root); }
+  root.skew = data.now - Date.now();
+  const print = JSON.stringify(data.tree);
+  if (root.print !== print) {
+    const opened = new Map([...root.querySelectorAll("details[data-key]")].map((d) => [d.dataset.key, d.open]));
+    root.print = print;
+    root.replaceChildren(build(data.tree, (where) => setTriggerValue("go", where)));
+    for (const d of root.querySelectorAll("details[data-key]")) if (opened.has(d.dataset.key)) d.open = opened.get(d.dataset.key);
+  }
+  const tick = () => root.querySelectorAll("[data-at]").forEach((element) => tell(element, Date.now() + root.skew));
+  tick();
+  const timer = setInterval(tick, 1000);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,70 @@
+"""What stands on every page: which log this is, whether what you see is true and fresh, and whose key signs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tenuto_projections.integrity import Integrity
+
+from .marks import demo_badge, notice
+from .session import Snapshot
+from .sheet import Node, box, link, moment, word
+
+LAG_SECONDS_MAX = 30.0
+
+
+def masthead(snapshot: Snapshot, origin: str) -> Node:
+    """Return the line under which every page stands."""
+    here = snapshot.integrity
+    count = len(snapshot.waiting)
+    return box(
+        "masthead",
+        word("origin", word(f"dot {_tone(here)}"), word("mono", origin), word("soft", _state(here))),
+        word("fill"),
+        demo_badge() if snapshot.insecure_demo else None,
+        word("fact", word("", box("", f"{here.head_size:,}", tag="strong"), " events")),
+        _checkpoint(here),
+        link("fact", box("", f"{count:,}", tag="strong"), " pending", page="inbox"),
+    )
+
+
+def alarm(here: Integrity, now: datetime) -> Node | None:
+    """Return what must be read before anything else on the page, or None."""
+    failed = next((tick for tick in here.ticks if tick.state == "failed"), None)
+    if failed is not None:
+        return notice("red", f"{failed.sentence} Rely on nothing that is shown here; deciding is switched off.")
+    if here.lag_seconds > LAG_SECONDS_MAX:
+        return notice("amber", f"What you see is {here.lag_seconds:.0f} s and {here.lag_events:,} events behind the ledger.")
+    if here.checked_at is not None and (now - here.checked_at).total_seconds() > LAG_SECONDS_MAX:
+        return notice("amber", "Nobody has checked the log since ", moment(here.checked_at, "ago"), ": the projector (`tenuto project`) is not running.")
+    return None
+
+
+def brand() -> Node:
+    """Return the mark: a note, held."""
+    return box("brand", word("held"), box("", word("strong", "Tenuto"), word("soft", "Approval console")))
+
+
+def signer(name: str, snapshot: Snapshot) -> Node:
+    """Return in whose name this console signs."""
+    mark = demo_badge() if snapshot.insecure_demo else None
+    unknown = word("badge red", "no key on record") if snapshot.reviewer is None else None
+    return box("signer", word("soft", "You sign as"), word("strong", name), mark, unknown)
+
+
+def _tone(here: Integrity) -> str:
+    if here.failed:
+        return "red"
+    return "amber" if here.lag_seconds > LAG_SECONDS_MAX else "green"
+
+
+def _state(here: Integrity) -> str:
+    return {"red": "verification failed", "amber": "behind", "green": "live, verified"}[_tone(here)]
+
+
+def _checkpoint(here: Integrity) -> Node:
+    if here.checkpoint_size is None:
+        return word("fact", "no checkpoint yet")
+    size = box("", f"{here.checkpoint_size:,}", tag="strong")
+    age = None if here.checked_at is None else word("", ", checked ", moment(here.checked_at, "ago"))
+    return link("fact", "checkpoint ", size, age, page="integrity")

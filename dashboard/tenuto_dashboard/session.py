@@ -1,0 +1,143 @@
+"""What one console process holds: settings, a pool that may only read, the last snapshot, and the reviewer's door.
+
+The only file of the console that knows of the environment, the clock and Streamlit's caches. Pages ask it for data; it asks
+the read models, and only when their position has moved since the last answer, whoever is looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar, cast
+
+import sqlalchemy
+import streamlit as st
+from sqlalchemy import Connection, Engine
+from tenuto.clock import SystemClock
+from tenuto.migrating import sqlalchemy_url
+from tenuto.settings import Settings, load_settings
+from tenuto.trust import load_trust
+from tenuto_projections.fleet import AUTHORS_MAX, Author, fleet
+from tenuto_projections.inbox import ITEMS_MAX, InboxItem, pending
+from tenuto_projections.integrity import Integrity, integrity
+
+from .decisions import Door
+
+ROLE = "tenuto_console"
+SOFTWARE = "tenuto-console"
+PENDING_MAX = 1000
+_LOOK_SECONDS = 1
+_KEEP_SECONDS = 3600
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What every page shows: where the log stands, what waits, and whose hand signs. `waiting` has at most PENDING_MAX."""
+
+    integrity: Integrity
+    waiting: tuple[InboxItem, ...]
+    reviewer: Author | None
+
+    @property
+    def insecure_demo(self) -> bool:
+        """Whether the reviewer signs with a key that lies unprotected on this machine."""
+        return self.reviewer is not None and self.reviewer.insecure_demo
+
+
+def now() -> datetime:
+    """The present moment."""
+    return SystemClock().now()
+
+
+@st.cache_resource(show_spinner=False)
+def settings() -> Settings:
+    """The settings of this process."""
+    return load_settings()
+
+
+@st.cache_resource(show_spinner=False)
+def origin() -> str:
+    """The name of the log that this home trusts."""
+    return load_trust(settings().home).origin
+
+
+@st.cache_resource(show_spinner=False)
+def engine() -> Engine:
+    """The pool, as a role that may read and nothing else."""
+    from tenuto.wiring import role_url
+
+    url = sqlalchemy_url(role_url(settings(), ROLE))
+    return sqlalchemy.create_engine(url, pool_size=4, max_overflow=8, pool_timeout=5, pool_pre_ping=True)
+
+
+def reviewer() -> str:
+    """In whose name this console signs."""
+    return settings().reviewer
+
+
+@st.cache_resource(show_spinner=False)
+def door() -> Door:
+    """The reviewer's recorder, opened at the first event that is signed here; raises a TenutoError when it cannot be."""
+    from tenuto.wiring import open_recorder
+
+    recorder: Door = open_recorder(settings(), reviewer(), software=SOFTWARE)
+    return recorder
+
+
+def ask(query: Callable[[Connection], Answer]) -> Answer:
+    """Run one query of a read model on a pooled connection."""
+    with engine().connect() as connection:
+        return query(connection)
+
+
+def snapshot() -> Snapshot:
+    """What all pages share; the rest of it is fetched anew only when the read models have moved."""
+    here = _integrity()
+    waiting, author = _at(here.size, reviewer())
+    return Snapshot(here, waiting, author)
+
+
+def answer(name: str, query: Callable[[Connection], Answer], *, fresh: bool = False) -> Answer:
+    """Return what `query` says at the present position. `name` tells queries apart; `fresh` asks again in any case."""
+    if fresh:
+        return ask(query)
+    return cast("Answer", _remembered(name, _integrity().size, query))
+
+
+@st.cache_resource(ttl=_LOOK_SECONDS, show_spinner=False)
+def _integrity() -> Integrity:
+    return ask(integrity)
+
+
+# Frozen values need no copy for every session, so these are kept as resources; cache_data would pickle them each time.
+@st.cache_resource(ttl=_KEEP_SECONDS, max_entries=2, show_spinner=False)
+def _at(position: int, name: str) -> tuple[tuple[InboxItem, ...], Author | None]:
+    return ask(_all_pending), ask(lambda connection: _author(connection, name))
+
+
+@st.cache_resource(ttl=_KEEP_SECONDS, max_entries=32, show_spinner=False)
+def _remembered(name: str, position: int, _query: Callable[[Connection], object]) -> object:
+    return ask(_query)
+
+
+def _all_pending(connection: Connection) -> tuple[InboxItem, ...]:
+    found: list[InboxItem] = []
+    while len(found) < PENDING_MAX:
+        page = pending(connection, ITEMS_MAX, found[-1].position if found else -1)
+        found.extend(page)
+        if len(page) < ITEMS_MAX:
+            break
+    return tuple(found)
+
+
+def _author(connection: Connection, name: str) -> Author | None:
+    after = ""
+    while page := fleet(connection, AUTHORS_MAX, after):
+        found = next((author for author in page if author.author == name), None)
+        if found is not None or len(page) < AUTHORS_MAX:
+            return found
+        after = page[-1].author
+    return None

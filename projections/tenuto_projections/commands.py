@@ -1,0 +1,238 @@
+"""The commands of this package: run the projector, and ask the log what happened. Arguments to calls, nothing more.
+
+Exit codes: 0 done, 1 nothing found, 2 wrong usage or a part that is away, 3 the log is not what it claims to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from tenuto.following import Follower
+    from tenuto.settings import Settings
+
+    from .projection import Projector
+    from .replay.selection import Selection
+    from .walked import Walked
+
+NOT_FOUND, USAGE, NOT_INTACT = 1, 2, 3
+FOLLOW_SECONDS = 0.5
+
+EventName = Annotated[str, typer.Argument(metavar="ID", help="Id of an event, or its position in the log.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add project, rebuild, log, show, why and replay to the `tenuto` command."""
+    for command in (project, rebuild, log, show, why, replay):
+        app.command()(command)
+
+
+def project() -> None:
+    """Keep the read models up to date until SIGTERM: verify every event, apply it once."""
+    import signal
+    from threading import Event as Flag
+
+    from .running import run_until
+
+    stop = Flag()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _sentences():
+        settings = _settings()
+        with _engine(settings, "tenuto_projector") as engine:
+            run_until(stop, lambda: _projector(settings, engine), _say)
+
+
+def rebuild(name: Annotated[str, typer.Argument(help="Read model: runs, inbox, fleet, integrity or alerts.")]) -> None:
+    """Empty one read model and fill it again from the first event, with the code that filled it before."""
+    from .projection import Positions
+    from .projection import rebuild as empty
+    from .running import all_projections, catch_up, names, projection_named
+
+    projection = projection_named(name)
+    if projection is None:
+        _fail(f"There is no read model {name!r}. There are: {names(all_projections())}.", USAGE)
+    with _sentences():
+        settings = _settings()
+        with _engine(settings, "tenuto_projector") as engine:
+            empty(engine, projection, Positions())
+            count = catch_up(lambda: _projector(settings, engine))
+    _say(f"{projection.name} was rebuilt from {count:,} verified events.")
+
+
+def log(
+    *,
+    run: Annotated[str | None, typer.Option(help="Only events of this run.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only events of this author.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind, such as tool.started, or subject, such as tool.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="15m, 2h, 7d ago, or a time such as 2026-03-01T12:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Like --since.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C.")] = False,
+) -> None:
+    """Print verified events: a line each on a terminal, JSON lines in a pipe."""
+    from tenuto.clock import SystemClock
+
+    from .replay.selection import Selection, moment
+
+    now = SystemClock().now()
+    with _sentences():
+        try:
+            times = [None if said is None else moment(said, now) for said in (since, until)]
+        except ValueError as error:
+            _fail(str(error), USAGE)
+        follower = _follower(_settings(), payloads=False)
+        count = _print_log(follower, Selection(run, author, kind, *times), follow=follow)
+    if not count:
+        _fail("No event of the signed log fits.", NOT_FOUND)
+
+
+def show(name: EventName) -> None:
+    """Show one event: header, payload, the nine verification steps, causes and effects."""
+    from .replay.asking import show_event
+
+    with _sentences():
+        follower, walked = _walk(_settings())
+        show_event(follower, walked, name)
+
+
+def why(name: EventName) -> None:
+    """Show what led to an event, back to the roots, and which rule and which people allowed it."""
+    from .replay.asking import explain
+
+    with _sentences():
+        follower, walked = _walk(_settings())
+        explain(follower, walked, name)
+
+
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")],
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="A position, or a time as in `tenuto log --since`.")
+    ] = None,
+) -> None:
+    """Replay a run from the verified log and rebuild its state by the code that made it."""
+    from tenuto.clock import SystemClock
+
+    from .replay.asking import replay_run
+    from .replay.selection import as_of as point
+
+    with _sentences():
+        try:
+            until = point(as_of, SystemClock().now())
+        except ValueError as error:
+            _fail(str(error), USAGE)
+        settings = _settings()
+        follower, walked = _walk(settings)
+        live = _engine(settings, "tenuto_reader") if as_of is None else nullcontext()
+        with live as engine:
+            agrees = replay_run(follower, walked, run, until, engine)
+    if not agrees:
+        _fail(
+            "The read model does not say what the log says; `tenuto rebuild runs` and `inbox` make it anew.", NOT_INTACT
+        )
+
+
+def _print_log(follower: Follower, selection: Selection, *, follow: bool) -> int:
+    import time
+
+    from .replay.records import Output, line, record
+    from .runs import Runs
+
+    output, runs, count = Output(), Runs(), 0
+    try:
+        while True:
+            for page in follower.pages():
+                for verified in page:
+                    if selection.takes(verified, runs.take(verified.event)):
+                        output.emit(record(verified), [line(verified)])
+                        count += 1
+            if not follow:
+                return count
+            time.sleep(FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        return max(count, 1)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn what is refused into one sentence on stderr and the right exit code."""
+    from tenuto.errors import TenutoError
+    from tenuto.verification import VerificationFailed
+
+    from .replay.links import NothingFound
+
+    try:
+        yield
+    except NothingFound as error:
+        _fail(str(error), NOT_FOUND)
+    except VerificationFailed as error:
+        _fail(str(error).rstrip(".") + ".", NOT_INTACT)
+    except TenutoError as error:
+        _fail(str(error), USAGE)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    _say(sentence)
+    raise typer.Exit(code)
+
+
+def _say(sentence: str) -> None:
+    from .replay.records import printable
+
+    typer.echo(printable(sentence), err=True)
+
+
+def _settings() -> Settings:
+    from tenuto.settings import load_settings
+
+    return load_settings()
+
+
+@contextmanager
+def _engine(settings: Settings, role: str) -> Iterator[Engine]:
+    from sqlalchemy import create_engine
+    from tenuto.migrating import sqlalchemy_url
+    from tenuto.wiring import role_url
+
+    engine = create_engine(sqlalchemy_url(role_url(settings, role)), pool_pre_ping=True)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _follower(settings: Settings, *, payloads: bool, role: str = "tenuto_reader") -> Follower:
+    from tenuto.wiring import open_follower
+
+    return open_follower(settings, payloads=payloads, role=role)
+
+
+def _walk(settings: Settings, role: str = "tenuto_reader") -> tuple[Follower, Walked]:
+    """Without the storage key everything but the payloads can still be verified, and step 5 says so."""
+    from tenuto.errors import NotConfigured
+    from tenuto.wiring import open_trust
+
+    from .walked import Walked
+
+    trust = open_trust(settings)
+    try:
+        return _follower(settings, payloads=True, role=role), Walked(trust, opens_payloads=True)
+    except NotConfigured:
+        return _follower(settings, payloads=False, role=role), Walked(trust, opens_payloads=False)
+
+
+def _projector(settings: Settings, engine: Engine) -> Projector:
+    from tenuto.clock import SystemClock
+
+    from .projection import Positions, Projector
+    from .running import all_projections
+
+    follower, walked = _walk(settings, "tenuto_projector")
+    return Projector(follower, engine, all_projections(), Positions(), clock=SystemClock(), walked=walked)

@@ -1,0 +1,120 @@
+"""Where an event stands on the way from pull request to deployment, and what it says in plain words.
+
+Both are made of signed header fields only, whose alphabet is closed, so a sentence can be shown anywhere; nothing that a
+model or a stranger wrote is in it. Every kind of the vocabulary has its sentence, held by a test.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from tenuto.events import Event
+
+STAGES: dict[str, str] = {
+    "review": "the change is being reviewed",
+    "plan": "what it would change is being planned",
+    "approval": "people are asked to clear it",
+    "apply": "the infrastructure is being changed",
+    "deploy": "the artifact is being put into place",
+    "health": "its health is being checked",
+    "done": "the run has ended",
+}
+"""In the order in which a run passes them."""
+
+FIRST_STAGE = next(iter(STAGES))
+_RANK = {stage: rank for rank, stage in enumerate(STAGES)}
+
+_OF_KIND = {
+    "run.finished": "done",
+    "approval.requested": "approval",
+    "deployment.started": "deploy",
+    "deployment.healthy": "health",
+    "deployment.unhealthy": "health",
+    "deployment.rolled_back": "health",
+    "deployment.quarantined": "health",
+}
+_OF_TOOL = {"plan": "plan", "apply": "apply", "deploy": "deploy", "health": "health"}
+_TOOL_KINDS = frozenset({"tool.requested", "tool.started"})
+
+SENTENCES: dict[str, str] = {
+    "session.opened": "{author} starts a session with {software}.",
+    "session.closed": "{author} ends its session: {outcome}.",
+    "key.registered": "{author} registers the key {subject_key_id} of {subject} as {role}; {owner} answers for it.",
+    "key.rotated": "The key {old_key_id} of {subject} is replaced by {subject_key_id}.",
+    "key.revoked": "The key {subject_key_id} of {subject} is revoked: {reason}.",
+    "run.started": "{author} starts the run {run} ({workflow}).",
+    "run.finished": "{author} ends the run: {outcome}.",
+    "decision.made": "{author} decides on {subject}: {verdict}, with the model {model} and {findings} findings.",
+    "message.sent": "{author} sends a message about {topic} to {to}.",
+    "message.delivered": "{author} verified the message at position {position} and takes it up.",
+    "message.refused": "{author} refuses the message at position {position}: {reason}.",
+    "tool.requested": "{author} asks to call {tool} on {resource}.",
+    "tool.started": "{author} calls {tool} on {resource}.",
+    "tool.finished": "{tool} returned to {author} after {milliseconds} ms.",
+    "tool.failed": "{tool} did not succeed for {author}: {why}.",
+    "tool.unknown": "Whether {tool} had its effect is unknown; a person must find out.",
+    "policy.decided": "Policy says {effect} to the call {call} (rules: {rules}; obligation: {obligation}).",
+    "policy.changed": "Another policy bundle decides from now on.",
+    "approval.requested": "{author} asks {quorum} reviewers to clear {tool} on {resource} ({approval}).",
+    "approval.assigned": "{approval} goes to {reviewer}: {why}.",
+    "approval.opened": "{author} opens {approval}.",
+    "approval.viewed": "{author} has a piece of {approval} on screen for {milliseconds} ms.",
+    "approval.signed": "{author} signs a decision on {approval}: {decision}.",
+    "approval.granted": "{author} computes that {approval} is granted with {votes} votes.",
+    "approval.denied": "{author} computes that {approval} is denied.",
+    "approval.expired": "The time of {approval} ran out.",
+    "approval.consumed": "{author} uses up {approval} for the call {call}.",
+    "approval.revoked": "{author} takes {approval} back: {reason}.",
+    "spotcheck.drawn": "The draw for a second look at {approval}: {drawn}.",
+    "spotcheck.signed": "{author} looked at {approval} again and does {finding}.",
+    "alert.raised": "{detector} raises {alert} ({severity}) about {suspect}: {rule}.",
+    "alert.acknowledged": "{author} has seen the alert {alert}.",
+    "alert.closed": "{author} closes the alert {alert}: {finding}.",
+    "secret.leaked": "A secret ({secret_type}) was found in {place}.",
+    "secret.rotated": "The leaked secret ({secret_type}) no longer opens anything.",
+    "secret.purged": "The payload that held the secret was made unreadable.",
+    "deployment.started": "{author} deploys to {environment} ({deployment}).",
+    "deployment.healthy": "{deployment} is healthy after {milliseconds} ms.",
+    "deployment.unhealthy": "{deployment} is not healthy: {checks} checks failed.",
+    "deployment.rolled_back": "{deployment} is rolled back: {why}.",
+    "deployment.quarantined": "{deployment} is cut off and kept for the investigator.",
+    "drift.detected": "{resources} resources of {stack} differ from the approved baseline.",
+    "drift.reverted": "{stack} is as its baseline again.",
+    "record.refused": "Ingest refuses a record at {topic}/{partition}/{offset}: {reason}.",
+    "record.gap": "Events {first_seq} to {last_seq} of the session {gap_session} never arrived.",
+    "record.equivocation": "{claimed_author} signed two different events with the number {at_seq} in one session.",
+    "record.purged": "The payloads of {positions} were made unreadable under {approval}.",
+    "record.lost": "{author} says that its events {first_seq} to {last_seq} never reached the ledger.",
+}
+
+
+def sentence(event: Event) -> str:
+    """Return one sentence about the event; any text in it is a name of the closed alphabet or a number."""
+    return SENTENCES[event.kind].format_map(
+        {name: _said(value) for name, value in msgspec.structs.asdict(event).items()}
+    )
+
+
+def stage_of(event: Event) -> str | None:
+    """Return the stage that a run reaches with this event, or None if it says nothing about that.
+
+    Tools are known by their names: one with `plan`, `apply`, `deploy` or `health` in it.
+    """
+    if event.kind in _TOOL_KINDS:
+        words = str(getattr(event, "tool", "")).replace(".", " ").replace("_", " ").replace("-", " ").split()
+        return next((stage for word, stage in _OF_TOOL.items() if word in words), None)
+    return _OF_KIND.get(event.kind)
+
+
+def furthest(stage: str, reached: str | None) -> str:
+    """Return the later of two stages: a run never goes back, it only asks again."""
+    return stage if reached is None or _RANK[reached] <= _RANK[stage] else reached
+
+
+def _said(value: object) -> str:
+    if value is None:
+        return "nobody"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(part) for part in value) or "none"
+    return str(value)

@@ -1,0 +1,49 @@
+"""What a hostile agent would put into a card, to be shown letter by letter and to do nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tenuto.documents import ApprovalCard, Finding, PlannedChange, PullRequest
+from tenuto.events.approval import ApprovalRequested
+from tenuto.events.run import RunStarted
+
+from tests.console.planted import Planted, digest
+
+NAME = "hostile-1"
+SCRIPT = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
+MARKDOWN = "![pixel](https://evil.example/pixel.png) [Approve here](https://evil.example) :red[Approved] $\\\\alpha$ :material/check:"
+BIDI = "if access != '\u202eresu\u2066' // only admins\u2069"
+LONG = "A" * 6000
+TEXTS = (SCRIPT, MARKDOWN, LONG)
+DIFF = f"""diff --git a/{SCRIPT} b/{SCRIPT}
+--- a/app.py
++++ b/app.py
+@@ -1,2 +1,3 @@
+-{BIDI}
++{SCRIPT}
++{LONG}
++{MARKDOWN}
+"""
+
+
+def plant(ledger: Planted) -> None:
+    """Ask for an approval in which every text is an attack."""
+    every = f"{SCRIPT} {MARKDOWN} {BIDI}"
+    pull = PullRequest(repository=SCRIPT, title=every, author=MARKDOWN, base="main", head=LONG, description=every, files=(SCRIPT, LONG))
+    card = ApprovalCard(
+        title=every, sentence=f"{every} {LONG}", pull_request=pull, diff=DIFF, plan_text=f"{every}\n{LONG}", verdict=SCRIPT,
+        verdict_reasoning=f"{every} {LONG}", policy_rules=(SCRIPT, MARKDOWN),
+        findings=tuple(Finding(tool=SCRIPT, rule=MARKDOWN, severity=SCRIPT, file=LONG, line=-1, message=every) for _ in range(5)),
+        changes=(
+            PlannedChange(address=SCRIPT, type=MARKDOWN, actions=(SCRIPT,), before={SCRIPT: LONG}, after={SCRIPT: every}, risks=(MARKDOWN,)),
+            PlannedChange(address=LONG, type="t", actions=("update",), before={"a": {"b": [SCRIPT]}}, after={"a": 1}),
+        ),
+    )  # fmt: skip
+    ledger.write("pipeline", RunStarted, pull, run="run-hostile", workflow="pull-request")
+    ledger.write(
+        "infrastructure-agent", ApprovalRequested, card, run="run-hostile", approval=NAME, subject="terraform.plan",
+        digest=digest(NAME), tool="terraform.apply", resource="stack/payments", initiator="mara", quorum=1,
+        expires=ledger.now + timedelta(hours=1), risks=("iam",),
+    )  # fmt: skip
+    ledger.seal()

@@ -1,0 +1,201 @@
+"""Every page, drawn by Streamlit's own test runner over real read models."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from tenuto.errors import Busy
+from tenuto.events.approval import ApprovalOpened, ApprovalSigned
+from tenuto_dashboard import session
+
+from tests.console import hostile, story
+from tests.console.planted import Planted, digest
+from tests.console.test_decisions import RecordingDoor
+
+SECONDS_MAX = 20
+
+
+@pytest.fixture
+def door(console_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingDoor]:
+    """The console over the test's database, signing into a list."""
+    logging.getLogger("streamlit").setLevel(logging.ERROR)
+    st.cache_resource.clear()
+    engine, recording = sqlalchemy.create_engine(console_url), RecordingDoor()
+    monkeypatch.setenv("TENUTO_HOME", str(home))
+    monkeypatch.setattr(session, "engine", lambda: engine)
+    monkeypatch.setattr(session, "door", lambda: recording)
+    yield recording
+    engine.dispose()
+    st.cache_resource.clear()
+
+
+def page(name: str, **query: str) -> AppTest:
+    """Draw one page outside the frame."""
+    script = f"from tenuto_dashboard.app_pages import {name}\n{name}.draw()\n"
+    test = AppTest.from_string(script, default_timeout=SECONDS_MAX)
+    for parameter, value in query.items():
+        test.query_params[parameter] = value
+    return checked(test.run())
+
+
+def checked(test: AppTest) -> AppTest:
+    assert not test.exception, test.exception
+    return test
+
+
+def drawn(test: AppTest) -> str:
+    """All that our components were given to draw, as text."""
+    elements = [element.proto for element in test.get("bidi_component")]
+    return "\n".join(words(json.loads(proto.json)) for proto in elements if proto.json)
+
+
+def words(value: Any) -> str:
+    """The texts of a tree of nodes or of a diff, in order."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "\n".join(words(value[key]) for key in ("tree", "k", "files", "path", "lines") if key in value)
+    return "\n".join(words(part) for part in value) if isinstance(value, list) else str(value)
+
+
+def test_the_inbox_lists_what_waits_gravest_first(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    text = drawn(page("inbox"))
+    titles = ["Open the payments API", "Remove the retired staging cluster", "Raise the partner rate limit", "Shorten the TTL"]
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+    assert "Limit requests per partner" not in text  # decided long ago
+
+
+def test_what_was_decided_is_one_click_away(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    test = page("inbox")
+    checked(test.button_group[0].set_value("Decided").run())
+    assert "Limit requests per partner" in drawn(test)
+
+
+def test_an_empty_inbox_says_so(planted: Planted, door: RecordingDoor) -> None:
+    planted.seal()
+    assert "Nothing waits for you" in drawn(page("inbox"))
+
+
+def test_a_thousand_waiting_requests_are_shown_twenty_at_a_time(planted: Planted, door: RecordingDoor) -> None:
+    story.cast(planted, demo=True)
+    with planted.held():
+        for number in range(1000):
+            story.request(planted, story.Ask(f"flood-{number}", f"run-{number}", f"Request {number}.", "s", minutes=600))
+    text = drawn(page("inbox"))
+    assert "1,000" in text
+    assert "Request 0." in text
+    assert "Request 999." not in text
+    assert text.count("infrastructure-agent") == 20
+
+
+def test_the_review_page_shows_all_that_is_being_approved(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    text = drawn(page("review", approval=story.GRAVEST))
+    for expected in (
+        story.PARTNER.sentence, "terraform.apply", "stack/payments", "mara", "CKV_AWS_260", "replacement-needs-two-people",
+        "although static analysis has 1 grave finding", "infra/network.tf", 'cidr_blocks = ["0.0.0.0/0"]', '["0.0.0.0/0"]',
+        "INSECURE DEMO SIGNER", "The ticket PAY-1182 names the partner", "1 of 2",
+    ):  # fmt: skip
+        assert expected in text, expected
+
+
+def test_opening_a_review_is_recorded_once(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    checked(page("review", approval=story.GRAVEST).run())
+    [(event, _)] = door.recorded
+    assert isinstance(event, ApprovalOpened)
+    assert (event.approval, event.digest) == (story.GRAVEST, digest(story.GRAVEST))
+
+
+def press(test: AppTest, label: str, reason: str) -> AppTest:
+    test.text_area[0].input(reason)
+    return checked(next(button for button in test.button if button.label == label).click().run())
+
+
+@pytest.mark.parametrize(("label", "decision"), [("Approve", "approve"), ("Deny", "deny")])
+def test_a_decision_is_signed_over_what_was_shown(label: str, decision: str, planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    test = press(page("review", approval=story.GRAVEST), label, "I asked the network team.")
+    event, document = door.recorded[-1]
+    assert isinstance(event, ApprovalSigned)
+    assert (event.decision, event.digest) == (decision, digest(story.GRAVEST))
+    assert getattr(document, "text", None) == "I asked the network team."
+    assert "Waiting for the ledger" in drawn(test)
+    assert not test.text_area, "a signed decision cannot be made twice"
+
+
+def test_a_denial_without_a_reason_is_not_signed(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    test = press(page("review", approval=story.GRAVEST), "Deny", " ")
+    assert not any(isinstance(event, ApprovalSigned) for event, _ in door.recorded)
+    assert "A denial needs a reason" in drawn(test)
+
+
+def test_a_decided_request_offers_no_decision(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    test = page("review", approval="rate-limit-1")
+    assert not test.text_area
+    assert "Plan read; the limit is what was agreed." in drawn(test)
+    assert not door.recorded
+
+
+def test_without_a_door_reading_still_works(planted: Planted, door: RecordingDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise Busy("The broker does not answer.")
+
+    story.tell(planted)
+    monkeypatch.setattr(session, "door", away)
+    text = drawn(page("review", approval=story.GRAVEST))
+    assert "The broker does not answer." in text
+    assert story.PARTNER.sentence in text
+
+
+def test_the_run_page_shows_the_chain_and_the_timeline(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    text = drawn(page("runs", run=story.SHIPPED))
+    for expected in ("Pull request", "Health", "Succeeded", "approval.signed", "deployment.healthy", "terraform.apply returned"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "expected"),
+    [
+        ("runs", {}, "Open the payments API"), ("runs", {"run": "no-such"}, "No such run"), ("review", {}, "No such request"),
+        ("review", {"approval": "<b>"}, "No such request"), ("integrity", {}, "Witnesses cosigned it"),
+        ("integrity", {}, "tenuto verify"), ("fleet", {}, "second-reviewer"), ("alerts", {}, "tool-without-review"),
+    ],
+)  # fmt: skip
+def test_every_page_answers(name: str, query: dict[str, str], expected: str, planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    assert expected in drawn(page(name, **query))
+
+
+def test_hostile_text_reaches_the_browser_as_text_and_no_other_way(planted: Planted, door: RecordingDoor) -> None:
+    story.cast(planted, demo=True)
+    hostile.plant(planted)
+    for test in (page("inbox"), page("review", approval=hostile.NAME), page("runs", run="run-hostile"), page("runs")):
+        assert hostile.SCRIPT in drawn(test)
+        others = [element for element in test if element.type != "bidi_component" and hasattr(element, "proto")]
+        assert not any("evil.example" in str(element.proto) or "pwned" in str(element.proto) for element in others)
+        assert "\u202e" not in drawn(test)
+
+
+def test_the_console_cannot_write_what_it_reads(planted: Planted, door: RecordingDoor) -> None:
+    for statement in ("UPDATE read_model.approval SET state = 'granted'", "DELETE FROM ledger.entry", "INSERT INTO ledger.session_head VALUES (NULL)"):
+        with pytest.raises(sqlalchemy.exc.ProgrammingError, match="permission denied"):
+            session.ask(run_statement(statement))
+
+
+def run_statement(statement: str) -> Callable[[sqlalchemy.Connection], object]:
+    return lambda connection: connection.execute(sqlalchemy.text(statement))

@@ -1,0 +1,163 @@
+"""Things that happen on a ledger, as small moves that a test strings together in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from tenuto.documents import AlertNote, ApprovalCard, PullRequest, Reason
+from tenuto.events import (
+    AlertAcknowledged,
+    AlertClosed,
+    AlertRaised,
+    ApprovalConsumed,
+    ApprovalOpened,
+    ApprovalRequested,
+    ApprovalRevoked,
+    ApprovalSigned,
+    DecisionMade,
+    Event,
+    PolicyDecided,
+    RecordEquivocation,
+    RecordPurged,
+    RecordRefused,
+    RunFinished,
+    SessionClosed,
+    ToolFinished,
+    ToolRequested,
+    ToolStarted,
+)
+
+from .written import DIGEST, WrittenLedger, start_run, uuid
+
+HOSTILE = "[red]\x1b[2Jboo\0[/red] \u202e <script>alert(1)</script>"
+PULL_REQUEST = PullRequest(repository="/srv/shop", title="Open port 443", author="ann", base="main", head="open-port")
+
+
+def new_ledger() -> WrittenLedger:
+    """A ledger with one author of each role that a run needs; ann answers for the agents."""
+    ledger = WrittenLedger()
+    ledger.register("pipeline", "pipeline", "ann")
+    ledger.register("infra", "agent", "ann")
+    ledger.register("bob", "reviewer", "bob", insecure_demo=True)
+    ledger.register("eve", "reviewer", "eve")
+    ledger.register("ann", "reviewer", "ann")
+    ledger.register("ingest", "ingest")
+    ledger.register("watch", "detector")
+    return ledger
+
+
+def request(ledger: WrittenLedger, approval: str = "a1", run: str | None = "r1", quorum: int = 1) -> Event:
+    card = ApprovalCard(title=HOSTILE, sentence="One port is opened.", pull_request=PULL_REQUEST)
+    return ledger.write(
+        "infra", ApprovalRequested, card, run=run, approval=approval, subject="terraform.plan", digest=DIGEST,
+        tool="terraform.apply", resource="stack", initiator="ann", quorum=quorum,
+        expires=ledger.now + timedelta(minutes=30), risks=("iam", "deletion"),
+    )  # fmt: skip
+
+
+def vote(ledger: WrittenLedger, reviewer: str = "bob", decision: str = "approve", approval: str = "a1") -> Event:
+    reason = Reason(text=HOSTILE)
+    return ledger.write(reviewer, ApprovalSigned, reason, approval=approval, digest=DIGEST, decision=decision)
+
+
+def consume(ledger: WrittenLedger, approval: str = "a1", call: str = "c1") -> Event:
+    return ledger.write("infra", ApprovalConsumed, approval=approval, digest=DIGEST, call=call)
+
+
+def call(ledger: WrittenLedger, tool: str = "terraform.plan", call: str = "c1", run: str = "r1") -> Event:
+    asked = ledger.write("infra", ToolRequested, call=call, tool=tool, resource="stack", digest=DIGEST, run=run)
+    allowed = ledger.write(
+        "infra", PolicyDecided, call=call, effect="allow", rules=("tools.apply",), bundle=DIGEST, engine="cedar",
+        obligation="approval", run=run, cause=(asked.id,),
+    )  # fmt: skip
+    began = ledger.write(
+        "infra", ToolStarted, call=call, tool=tool, resource="stack", digest=DIGEST, run=run, cause=(allowed.id,)
+    )
+    return ledger.write("infra", ToolFinished, call=call, tool=tool, milliseconds=5, run=run, cause=(began.id,))
+
+
+def decide(ledger: WrittenLedger, run: str = "r1") -> Event:
+    return ledger.write(
+        "infra", DecisionMade, run=run, subject="commit", subject_digest=DIGEST, verdict="approve", model="scripted"
+    )
+
+
+def finish(ledger: WrittenLedger, outcome: str = "succeeded", run: str = "r1") -> Event:
+    return ledger.write("infra", RunFinished, run=run, outcome=outcome)
+
+
+def alert(ledger: WrittenLedger, name: str = "alert-1") -> Event:
+    note = AlertNote(sentence=HOSTILE, figures={"rate": 1.5})
+    return ledger.write(
+        "watch", AlertRaised, note, alert=name, detector="rules", version="1", rule="new_source", severity="high",
+        score=1000, suspect="infra", evidence=(ledger.events[0].id,), refs=("T4",),
+    )  # fmt: skip
+
+
+def refuse(ledger: WrittenLedger, author: str = "infra") -> Event:
+    return ledger.write(
+        "ingest", RecordRefused, record_sha256=DIGEST, reason="signature", topic="tenuto.events", partition=0,
+        offset=7, claimed_author=author,
+    )  # fmt: skip
+
+
+def equivocate(ledger: WrittenLedger) -> Event:
+    return ledger.write(
+        "ingest", RecordEquivocation, claimed_author="infra", gap_session=uuid("x"), at_seq=1, recorded_header=DIGEST,
+        other_header="e" * 64,
+    )  # fmt: skip
+
+
+def purge(ledger: WrittenLedger) -> None:
+    """Purge all payloads so far, for real."""
+    positions = tuple(entry.position for entry in ledger.entries if entry.payload is not None)[-32:]
+    if positions:
+        ledger.write("root", RecordPurged, approval="a1", positions=positions)
+        for position in positions:
+            ledger.forget(position)
+
+
+def reopen(ledger: WrittenLedger) -> None:
+    ledger.write("infra", SessionClosed, outcome="completed")
+    ledger.open("infra")
+
+
+def wait(ledger: WrittenLedger) -> None:
+    ledger.now += timedelta(minutes=20)
+
+
+MOVES: dict[str, Callable[[WrittenLedger], object]] = {
+    "start": lambda ledger: start_run(ledger, "r1", PULL_REQUEST),
+    "start other": lambda ledger: start_run(ledger, "r2"),
+    "decide": decide,
+    "call": call,
+    "apply": lambda ledger: call(ledger, "terraform.apply", "c2"),
+    "request": request,
+    "request other": lambda ledger: request(ledger, "a2", "r2", quorum=2),
+    "approve": vote,
+    "approve other": lambda ledger: vote(ledger, "eve", approval="a2"),
+    "deny": lambda ledger: vote(ledger, "eve", "deny"),
+    "withdraw": lambda ledger: vote(ledger, "eve", "withdraw"),
+    "own vote": lambda ledger: vote(ledger, "ann"),
+    "open": lambda ledger: ledger.write("bob", ApprovalOpened, approval="a1", digest=DIGEST),
+    "consume": consume,
+    "revoke": lambda ledger: ledger.write("eve", ApprovalRevoked, approval="a1", reason="mistake"),
+    "alert": alert,
+    "acknowledge": lambda ledger: ledger.write("bob", AlertAcknowledged, alert="alert-1"),
+    "close": lambda ledger: ledger.write("eve", AlertClosed, alert="alert-1", finding="false_positive"),
+    "refuse": refuse,
+    "equivocate": equivocate,
+    "reopen": reopen,
+    "finish": finish,
+    "purge": purge,
+    "wait": wait,
+}
+
+
+def tell(*moves: str) -> WrittenLedger:
+    """A new ledger on which these moves happened."""
+    ledger = new_ledger()
+    for move in moves:
+        MOVES[move](ledger)
+    return ledger
