@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -45,7 +45,8 @@ def run_agent(
     worker = open_agent(settings, name, adopt_base=adopt_base)
     stop = StopRequest()
     recorder = open_recorder(settings, name, software=SOFTWARE)
-    outcome = "failed"
+    assert recorder.mailbox is not None
+    outcome: Literal["failed", "interrupted"] = "failed"
     try:
         stop.install()
         gate = open_gate(settings, recorder)

@@ -89,7 +89,7 @@ class Workspace:
         plugins = self._home / "plugins"
         plugins.mkdir(parents=True, exist_ok=True)
         (self._home / "terraformrc").write_text("disable_checkpoint = true\n", encoding="utf-8")
-        backend = f"terraform {{\n  backend \"local\" {{\n    path = {json.dumps(str(self._state))}\n  }}\n}}\n"
+        backend = f'terraform {{\n  backend "local" {{\n    path = {json.dumps(str(self._state))}\n  }}\n}}\n'
         (self.folder / _BACKEND_FILE).write_text(backend, encoding="utf-8")
         self._state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._demand("init", "-input=false", "-no-color", "-get=true", f"-plugin-dir={plugins}")

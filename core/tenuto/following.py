@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Protocol
 
+from .errors import Refused
 from .ledger import LedgerReader
 from .log.checkpoint import Checkpoint, parse_checkpoint
 from .trust import Trust
@@ -90,9 +91,17 @@ class Follower:
         if note is None:
             return self.checkpoint
         if note != self.note:
-            checkpoint = parse_checkpoint(note, self._trust.log_key, self._trust.origin)
+            checkpoint = verified_checkpoint(note, self._trust)
             if self.checkpoint is not None and checkpoint.size < self.checkpoint.size:
                 sentence = f"the log signed {self.checkpoint.size} events before and only {checkpoint.size} now"
                 raise VerificationFailed(9, sentence)
             self.note, self.checkpoint = note, checkpoint
         return self.checkpoint
+
+
+def verified_checkpoint(note: bytes, trust: Trust) -> Checkpoint:
+    """Return the checkpoint in a signed note; raises VerificationFailed (step 7) unless the trusted log signed it."""
+    try:
+        return parse_checkpoint(note, trust.log_key, trust.origin)
+    except Refused as refusal:
+        raise VerificationFailed(7, str(refusal)) from refusal

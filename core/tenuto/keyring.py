@@ -113,8 +113,8 @@ class Keyring:
             self._add(event, position, role=event.role, owner=event.owner, insecure=event.insecure_demo)
         elif isinstance(event, KeyRotated):
             old = self._own_or_root(event, event.subject, event.old_key_id)
-            self._end(old, position)
             self._add(event, position, role=old.role, owner=old.owner, insecure=old.insecure_demo)
+            self._end(old, position)
         elif isinstance(event, KeyRevoked):
             self._end(self._own_or_root(event, event.subject, event.subject_key_id), position)
 

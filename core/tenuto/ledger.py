@@ -83,10 +83,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class SessionHead:
-    """Where a session stands: the sequence number and header hash of its last event."""
+    """Where a session stands: number and header hash of its last event, and whose it is. The default is before the first."""
 
     seq: int = -1
     header_hash: str = FIRST_PREV
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,10 @@ class Head:
 class Batch:
     """All that one append does, as one transaction.
 
-    entries: the events, in order. heads_before: for every session among them, the head the caller built on.
-    tracking: name and next offset of the consumer that brought them. keys_folded_to: the ledger size up to which the
-    caller has seen key events. park, unpark: records to keep for later, and places of kept ones to drop.
+    entries: the events, in order, at most BATCH_EVENTS_MAX. heads_before: for every session among them, and every other
+    that the caller consulted, the head it built on. tracking: name and next offset of the consumer that brought them.
+    keys_folded_to: the ledger size up to which the caller has seen key events. park, unpark: records to keep for later,
+    and places of kept ones to drop.
     """
 
     entries: Sequence[NewEntry]
@@ -126,6 +128,11 @@ class Batch:
     tracking: tuple[str, int] | None = None
     park: Sequence[Parked] = ()
     unpark: Sequence[tuple[UUID, int]] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Hold the limit; a larger batch would keep the head row locked for too long."""
+        if len(self.entries) > BATCH_EVENTS_MAX:
+            raise ValueError(f"A batch has at most {BATCH_EVENTS_MAX:,} events, not {len(self.entries):,}.")
 
 
 class LedgerReader(Protocol):
@@ -150,7 +157,8 @@ class LedgerStore(LedgerReader, Protocol):
     def append(self, batch: Batch) -> range:
         """Append and return the positions given.
 
-        Raises AlreadyAppended, HeadsMoved, NotOwner; any of them means that nothing was written. May be repeated
+        Raises AlreadyAppended, HeadsMoved (also when a record to unpark is not there), NotOwner; any of them means that
+        nothing was written. Busy means that it was not learned: `claim` again, which tells by the offset. May be repeated
         harmlessly with the same batch: the consumer offset makes the second attempt raise AlreadyAppended.
         """
         ...
@@ -158,7 +166,8 @@ class LedgerStore(LedgerReader, Protocol):
     def claim(self, tracking_name: str) -> int:
         """Become the owner of this consumer position and return the next offset to read, 0 if never read.
 
-        Raises NotOwner while another process owns it. Ownership ends with the database session that took it.
+        Raises NotOwner while another process owns it. Ownership ends with the database session that took it; from then
+        on `append` raises NotOwner until it was claimed again.
         """
         ...
 
@@ -166,8 +175,8 @@ class LedgerStore(LedgerReader, Protocol):
         """Return the heads of these sessions; unknown sessions are left out."""
         ...
 
-    def state_at(self, session: UUID, seq: int) -> bytes | None:
-        """Return what is stored at this place of a session, to tell a redelivery from an equivocation."""
+    def states_at(self, places: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], bytes]:
+        """Return what is stored at these places (session, seq), to tell a redelivery from an equivocation."""
         ...
 
     def parked(self) -> list[Parked]:

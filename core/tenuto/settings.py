@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     console_address: str = Field("127.0.0.1", description="Address the console listens on.")
     model: str = Field("scripted", description="scripted, gullible, or a provider model such as `openai:gpt-5`.")
     reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for, until people log in.")
+    witness_url: str | None = Field(None, description="Where this home's own witness answers; the sealer asks it there.")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of /metrics and /healthz; none when unset.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is written to stderr.")
 
     @property

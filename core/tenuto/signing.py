@@ -14,6 +14,7 @@ from nacl import bindings
 from nacl.exceptions import BadSignatureError, CryptoError
 
 from .errors import Refused
+from .payload import open_seal
 
 EVENT_TYPE = b"application/vnd.tenuto.event.v1+json"
 SIGNATURE_BYTES = 64
@@ -68,6 +69,14 @@ class SeedSigner:
         """Return the 64-byte signature over `message`."""
         return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
 
+    def open_seal(self, sealed_key: bytes) -> bytes:
+        """Return the payload key that `payload.reseal` sealed to this author; raises PayloadRefused if it was not.
+
+        The one other use of the signing key, on the Edwards curve's X25519 form, so that a receiver needs no second key.
+        """
+        public_key = bindings.crypto_sign_ed25519_pk_to_curve25519(self.public_key)
+        return open_seal(sealed_key, public_key, bindings.crypto_sign_ed25519_sk_to_curve25519(self._secret))
+
 
 def key_id(public_key: bytes) -> str:
     """Name a key by the first 16 hex digits of its SHA-256: short enough to read aloud, long enough not to collide."""
@@ -89,6 +98,8 @@ def verify_header(header: bytes, signature: bytes, public_key: bytes) -> None:
 
     libsodium releases the GIL here, so a thread pool verifies on all cores.
     """
+    if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:  # the binding does not look at lengths
+        raise SignatureRefused(f"The signature has {len(signature)} bytes and the key {len(public_key)}; 64 and 32 are right.")
     try:
         bindings.crypto_sign_open(signature + pae(header), public_key)
     except (BadSignatureError, CryptoError, ValueError) as error:

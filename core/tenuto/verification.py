@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from . import header as headers
@@ -79,8 +80,16 @@ class Sessions:
     heads: dict[UUID, SessionHead] = field(default_factory=dict)
     gaps: dict[UUID, int] = field(default_factory=dict)
 
+    def verify_author(self, event: Event) -> None:
+        """Raise Refused (reason broken_chain) when the session belongs to another author, whose chain this would break."""
+        head = self.heads.get(event.session, SessionHead())
+        if head.author not in ("", event.author):
+            sentence = f"Session {event.session} is {head.author}'s; {event.author} may not write in it."
+            raise Refused(sentence, reason="broken_chain")
+
     def verify_next(self, event: Event, trusted_gaps: dict[UUID, int] | None = None) -> None:
-        """Raise Refused (reason broken_chain) unless `event` is the next of its session."""
+        """Raise Refused (reason broken_chain) unless `event` is the next of its session, by the author who opened it."""
+        self.verify_author(event)
         head = self.heads.get(event.session, SessionHead())
         if event.seq == head.seq + 1:
             if event.prev != head.header_hash:
@@ -95,9 +104,19 @@ class Sessions:
 
     def advance(self, event: Event, header_hash: str) -> None:
         """Take the event that `verify_next` let pass."""
-        self.heads[event.session] = SessionHead(event.seq, header_hash)
+        self.heads[event.session] = SessionHead(event.seq, header_hash, event.author)
         if isinstance(event, RecordGap):
             self.gaps[event.gap_session] = event.last_seq
+
+
+class _Judged(NamedTuple):
+    """An entry that passed steps 1, 2 and 4."""
+
+    entry: Recorded
+    header: bytes
+    signature: bytes
+    event: Event
+    key: Key
 
 
 class LogWalk:
@@ -124,21 +143,33 @@ class LogWalk:
 
         After a failure the walk must not be used again.
         """
-        decoded = [self._decode(entry, self.size + offset) for offset, entry in enumerate(entries)]
-        walked = [self._judge(entry, event, header) for entry, (header, _, event) in zip(entries, decoded, strict=True)]
-        self._verify_signatures(decoded, walked, pool)
-        leaves = [leaf_hash(entry.entry) for entry in entries]
+        judged, failure = self._judge_all(entries)
+        forged = self._first_forged(judged, pool)
+        if forged is not None:
+            failure, judged = forged
+        leaves = [leaf_hash(entry.entry) for entry in entries[: len(judged)]]
+        verified = [self._verified(one, leaf) for one, leaf in zip(judged, leaves, strict=True)]
+        if failure is not None:
+            raise failure
         self.frontier = self.frontier.extend(leaves)
-        return [
-            self._verified(entry, parts, key, leaf)
-            for entry, parts, key, leaf in zip(entries, decoded, walked, leaves, strict=True)
-        ]
+        return verified
 
     def verify_no_payload_missing(self) -> None:
         """Step 5 at the end of a walk: a payload may be missing only where a purge in the log covers it."""
         for position in self.missing_payloads:
             if position not in self.purged:
                 raise VerificationFailed(5, "the payload is gone and no purge is on record", position)
+
+    def _judge_all(self, entries: Sequence[Recorded]) -> tuple[list[_Judged], VerificationFailed | None]:
+        """Steps 1, 2 and 4 up to the first failure; step 3 of what came before it is still owed."""
+        judged: list[_Judged] = []
+        for entry in entries:
+            try:
+                header, signature, event = self._decode(entry, self.size + len(judged))
+                judged.append(_Judged(entry, header, signature, event, self._judge(entry, event, header)))
+            except VerificationFailed as failure:
+                return judged, failure
+        return judged, None
 
     def _decode(self, entry: Recorded, expected: int) -> tuple[bytes, bytes, Event]:
         if entry.position != expected:
@@ -169,16 +200,18 @@ class LogWalk:
             self.purged.update(dict.fromkeys(event.positions, event.id))
         return key
 
-    def _verify_signatures(
-        self, decoded: Sequence[tuple[bytes, bytes, Event]], keys: Sequence[Key], pool: Executor | None
-    ) -> None:
-        jobs = [(header, signature, key.public_key) for (header, signature, _), key in zip(decoded, keys, strict=True)]
+    def _first_forged(
+        self, judged: list[_Judged], pool: Executor | None
+    ) -> tuple[VerificationFailed, list[_Judged]] | None:
+        """Step 3: the first failure and what came before it, or None."""
+        jobs = [(one.header, one.signature, one.key.public_key) for one in judged]
         for index, refusal in enumerate(signature_refusals(jobs, pool)):
             if refusal is not None:
-                raise VerificationFailed(3, str(refusal), self.size + index) from refusal
+                return VerificationFailed(3, str(refusal), self.size + index), judged[:index]
+        return None
 
-    def _verified(self, entry: Recorded, parts: tuple[bytes, bytes, Event], key: Key, leaf: bytes) -> Verified:
-        header, signature, event = parts
+    def _verified(self, judged: _Judged, leaf: bytes) -> Verified:
+        entry, header, signature, event, key = judged
         payload = None
         if event.has_payload and entry.payload is None:
             self.missing_payloads[entry.position] = entry

@@ -2,42 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import atexit
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from .adapters.keyfiles import load_signer, load_storage_key
-from .adapters.kafka import KafkaPublisher, TopicReader
-from .adapters.postgres import PostgresReader
+from .adapters import keyfiles
+from .adapters.kafka import KafkaBus
+from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
+from .adapters.tilefiles import TileLedger
+from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
+from .addresses import DATABASE, running_addresses
 from .clock import SystemClock, new_uuid7
+from .delivery import Delivery
+from .embedded import EmbeddedPostgres
+from .enclosure import inbox_topic
 from .errors import NotConfigured
-from .following import CheckpointFile, Follower
+from .following import CheckpointFile, Follower, verified_checkpoint
+from .founding import witness_name
 from .gate import Gate
+from .ingest import Ingest
+from .intake.judging import Judge, Limits
+from .intake.testimony import Testimony
+from .intake.vault import Vault
+from .log.note import Cosigner, parse_vkey
+from .log.tiles import TileFolder
+from .log.witness import Witness
+from .log.witnessing import parse_policy
 from .mailbox import Mailbox
 from .policy import load_policy
 from .recorder import Recorder
-from .settings import INBOX_TOPIC_PREFIX, Settings
+from .sealing import Sealer
+from .settings import EVENTS_TOPIC, Settings
 from .spool import Spool
 from .trust import Trust, load_trust
 
 ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console")
+INGEST = "ingest"
+_on_demand: dict[Path, EmbeddedPostgres] = {}
+
+
+def with_addresses(settings: Settings) -> Settings:
+    """Return the settings with the addresses of the supervisor that runs on this home, where none are configured."""
+    home = settings.home.absolute()
+    found = running_addresses(home)
+    update: dict[str, object] = {"home": home}
+    if settings.database_url is None:
+        update["database_url"] = found.get("database_url")
+    if settings.kafka is None:
+        update["kafka"] = found.get("kafka")
+    return settings.model_copy(update=update)
+
+
+def database_url(settings: Settings) -> str:
+    """Return the database's URL as its owner: the configured one, the running one, or that of this home's embedded data.
+
+    In the last case the embedded server runs for as long as this process, so that what a demonstration left can be read
+    after it ended. Raises NotConfigured when there is none of the three.
+    """
+    found = with_addresses(settings)
+    if found.database_url is not None:
+        return found.database_url
+    data = found.home / "postgres"
+    if not (data / "password").exists():
+        raise NotConfigured(f"There is no ledger at {found.home}. Start one with `tenuto up`, or set TENUTO_DATABASE_URL.")
+    if data not in _on_demand:
+        _on_demand[data] = EmbeddedPostgres(data).start()
+        atexit.register(_on_demand[data].stop)
+    return _on_demand[data].url_of(DATABASE)
 
 
 def role_url(settings: Settings, role: str) -> str:
-    """Return the database URL for one of ROLES; raises NotConfigured when no database is set."""
-    if settings.database_url is None:
-        raise NotConfigured("No database is set. Set TENUTO_DATABASE_URL, or start the embedded one with `tenuto up`.")
-    parts = urlsplit(settings.database_url)
+    """Return the database URL for one of ROLES; raises NotConfigured when there is no database."""
+    parts = urlsplit(database_url(settings))
     place = parts.netloc.rsplit("@", 1)[-1]
     return urlunsplit(parts._replace(netloc=f"{role}@{place}"))
 
 
-def bootstrap_servers(settings: Settings) -> str:
-    """Return the Kafka bootstrap servers; raises NotConfigured when none are set."""
-    if settings.kafka is None:
+def open_bus(settings: Settings) -> KafkaBus:
+    """Return the bus; raises NotConfigured when no broker is set and none runs on this home."""
+    kafka = with_addresses(settings).kafka
+    if kafka is None:
         raise NotConfigured("No broker is set. Set KAFKA_BOOTSTRAP_SERVERS, or start the embedded one with `tenuto up`.")
-    return settings.kafka
+    return KafkaBus(kafka)
 
 
 def open_trust(settings: Settings) -> Trust:
@@ -61,39 +110,111 @@ def open_follower(settings: Settings, *, payloads: bool = True, role: str = "ten
         open_reader(settings, role),
         CheckpointFile(settings.tiles),
         open_trust(settings),
-        storage_key=load_storage_key(settings.keys) if payloads else None,
+        storage_key=keyfiles.load_storage_key(settings.keys) if payloads else None,
         pool=verify_pool(settings),
     )
 
 
+def open_tile_follower(folder: Path, trust: Trust, settings: Settings) -> Follower:
+    """Return a follower over published files alone; raises NotConfigured, or VerificationFailed at the checkpoint."""
+    checkpoints = CheckpointFile(folder)
+    note = checkpoints.latest()
+    size = 0 if note is None else verified_checkpoint(note, trust).size
+    return Follower(TileLedger(folder, size), checkpoints, trust, pool=verify_pool(settings))
+
+
+@contextmanager
+def open_ingest(settings: Settings) -> Iterator[Ingest]:
+    """Give the one door in, over every partition of the events topic."""
+    trust = open_trust(settings)
+    url = role_url(settings, "tenuto_ingest")
+    secrets = {trust.epoch: keyfiles.load_epoch_secret(settings.keys, trust.epoch)}
+    pool = verify_pool(settings)
+    judge = Judge(
+        testimony=Testimony(keyfiles.load_signer(settings.keys, INGEST), trust.origin, new_uuid7),
+        vault=Vault(secrets, keyfiles.load_storage_key(settings.keys)),
+        origin=trust.origin,
+        pool=pool,
+        limits=Limits(settings.batch_events, settings.gap_seconds, settings.refusals_in_a_row),
+    )
+    store = PostgresLedger(open_datastore(url), url)
+    ingest = Ingest(
+        open_bus(settings), store, judge=judge, root_public_key=trust.root, clock=SystemClock(), share=(EVENTS_TOPIC, None)
+    )
+    with pool, closing(store), closing(ingest):
+        yield ingest
+
+
+@contextmanager
+def open_sealer(settings: Settings) -> Iterator[Sealer]:
+    """Give the sealer, with its own key and state; it asks the witnesses that the policy names and whose address is known."""
+    trust = open_trust(settings)
+    with (
+        closing(open_reader(settings)) as reader,
+        Sealer(
+            reader=reader,
+            tiles=TileFolder(settings.tiles),
+            state=settings.state / "sealer",
+            signer=keyfiles.load_log_signer(settings.keys, trust.origin),
+            origin=trust.origin,
+            witnesses=open_witnesses(settings, trust),
+            clock=SystemClock(),
+        ) as sealer,
+    ):
+        yield sealer
+
+
+def open_witnesses(settings: Settings, trust: Trust) -> list[HttpWitness]:
+    """Return the witnesses to ask: those with an address in the policy, and the local one at `witness_url`."""
+    known = parse_policy(trust.policy).witnesses.values()
+    local = witness_name(trust.origin)
+    addressed = [(settings.witness_url if key.verifier.name == local else key.url, key.verifier.vkey) for key in known]
+    return [HttpWitness(url, vkey) for url, vkey in addressed if url is not None]
+
+
+def open_witness(settings: Settings, port: int) -> WitnessServer:
+    """Return the witness of this machine, with its own key and state; it knows the log of this home."""
+    trust = open_trust(settings)
+    cosigner = Cosigner(witness_name(trust.origin), keyfiles.load_key(settings.keys, keyfiles.WITNESS_KEY))
+    logs = [parse_vkey(trust.log_key)]
+    witness = Witness(cosigner=cosigner, logs=logs, state=settings.state / "witness", clock=SystemClock())
+    return serve_witness(witness, port=port)
+
+
+@contextmanager
+def open_delivery(settings: Settings) -> Iterator[Delivery]:
+    """Give what carries receipts and messages to the inboxes."""
+    with closing(open_reader(settings)) as reader:
+        delivery = Delivery(
+            follower=open_follower(settings, payloads=False),
+            bus=open_bus(settings),
+            reader=reader,
+            hashes=TileFolder(settings.tiles),
+            storage_key=keyfiles.load_storage_key(settings.keys),
+        )
+        with closing(delivery):
+            yield delivery
+
+
 def open_recorder(settings: Settings, author: str, *, software: str, receipts: bool = True) -> Recorder:
     """Return the author's door, with its session opened; the key of `author` must be in the home's key folder."""
-    trust = open_trust(settings)
-    signer = load_signer(settings.keys, author)
-    spool = Spool(settings.spool / f"{author}.db")
+    bus, trust = open_bus(settings), open_trust(settings)
+    signer = keyfiles.load_signer(settings.keys, author)
+    spool = Spool(settings.spool / keyfiles.spool_file(author))
     recorder = Recorder(
         signer=signer,
         trust=trust,
-        publisher=KafkaPublisher(bootstrap_servers(settings)),
+        publisher=bus.publisher(),
         spool=spool,
         clock=SystemClock(),
         new_id=new_uuid7,
         receipt_seconds=settings.receipt_seconds,
     )
     if receipts:
-        recorder.mailbox = open_mailbox(settings, author, spool)
+        topic = inbox_topic(author)
+        recorder.mailbox = Mailbox(signer=signer, trust=trust, open_reader=lambda: bus.reader(topic, 0), spool=spool)
     recorder.open(software)
     return recorder
-
-
-def open_mailbox(settings: Settings, author: str, spool: Spool) -> Mailbox:
-    """Return the author's inbox: receipts for what it sent, messages addressed to it."""
-    return Mailbox(
-        signer=load_signer(settings.keys, author),
-        trust=open_trust(settings),
-        reader=TopicReader(bootstrap_servers(settings), INBOX_TOPIC_PREFIX + author, 0),
-        spool=spool,
-    )
 
 
 def open_gate(settings: Settings, recorder: Recorder, *, policies: Sequence[Path] = ()) -> Gate:

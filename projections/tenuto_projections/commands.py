@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from tenuto.following import Follower
     from tenuto.settings import Settings
+    from tenuto.trust import Trust
 
     from .projection import Projector
     from .replay.selection import Selection
@@ -27,8 +29,8 @@ EventName = Annotated[str, typer.Argument(metavar="ID", help="Id of an event, or
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add project, rebuild, log, show, why and replay to the `tenuto` command."""
-    for command in (project, rebuild, log, show, why, replay):
+    """Add project, rebuild, verify, log, show, why and replay to the `tenuto` command."""
+    for command in (project, rebuild, verify, log, show, why, replay):
         app.command()(command)
 
 
@@ -37,6 +39,8 @@ def project() -> None:
     import signal
     from threading import Event as Flag
 
+    from tenuto.telemetry import Telemetry
+
     from .running import run_until
 
     stop = Flag()
@@ -44,8 +48,8 @@ def project() -> None:
         signal.signal(number, lambda *_: stop.set())
     with _sentences():
         settings = _settings()
-        with _engine(settings, "tenuto_projector") as engine:
-            run_until(stop, lambda: _projector(settings, engine), _say)
+        with Telemetry("project", settings.metrics_port) as telemetry, _engine(settings, "tenuto_projector") as engine:
+            run_until(stop, lambda: _projector(settings, engine), _say, telemetry=telemetry)
 
 
 def rebuild(name: Annotated[str, typer.Argument(help="Read model: runs, inbox, fleet, integrity or alerts.")]) -> None:
@@ -63,6 +67,35 @@ def rebuild(name: Annotated[str, typer.Argument(help="Read model: runs, inbox, f
             empty(engine, projection, Positions())
             count = catch_up(lambda: _projector(settings, engine))
     _say(f"{projection.name} was rebuilt from {count:,} verified events.")
+
+
+def verify(
+    files: Annotated[
+        Path | None, typer.Option("--log", help="A folder with `checkpoint` and `tile/` instead of the live ledger.")
+    ] = None,
+    trust_file: Annotated[
+        Path | None, typer.Option("--trust", help="The log's public trust file; that of this home by default.")
+    ] = None,
+) -> None:
+    """Walk all nine verification steps over the live ledger, or offline over a folder; exit code 0 or 3."""
+    from tenuto.trust import load_trust
+
+    from .verifying import verify_log
+
+    with _sentences():
+        settings = _settings()
+        trust = load_trust(settings.home if trust_file is None else trust_file)
+        if files is None:
+            signed = _verify_live(settings, trust)
+        else:
+            from tenuto.wiring import open_tile_follower
+
+            from .walked import Walked
+
+            follower = open_tile_follower(files, trust, settings)
+            signed = verify_log(follower, Walked(trust, opens_payloads=False), settings.state / "verify", None)
+    if not signed:
+        raise typer.Exit(NOT_FOUND)
 
 
 def log(
@@ -137,6 +170,20 @@ def replay(
         _fail(
             "The read model does not say what the log says; `tenuto rebuild runs` and `inbox` make it anew.", NOT_INTACT
         )
+
+
+def _verify_live(settings: Settings, trust: Trust) -> bool:
+    from tenuto.errors import NotConfigured
+    from tenuto.wiring import open_follower, open_reader
+
+    from .verifying import verify_log
+    from .walked import Walked
+
+    try:
+        follower, opens = open_follower(settings, payloads=True), True
+    except NotConfigured:
+        follower, opens = open_follower(settings, payloads=False), False
+    return verify_log(follower, Walked(trust, opens_payloads=opens), settings.state / "verify", open_reader(settings))
 
 
 def _print_log(follower: Follower, selection: Selection, *, follow: bool) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from threading import Event as Flag
 
 from tenuto.errors import Busy
+from tenuto.telemetry import Telemetry
 
 from .alerts import Alerts
 from .fleet import Fleet
@@ -28,7 +29,12 @@ def projection_named(name: str) -> Projection | None:
 
 
 def run_until(
-    stop: Flag, start: Callable[[], Projector], say: Callable[[str], None], wait_seconds: float = WAIT_SECONDS
+    stop: Flag,
+    start: Callable[[], Projector],
+    say: Callable[[str], None],
+    *,
+    telemetry: Telemetry,
+    wait_seconds: float = WAIT_SECONDS,
 ) -> None:
     """Project what the log signs until `stop` is set; `start` makes a projector that stands before the first event.
 
@@ -37,12 +43,13 @@ def run_until(
     projector, away = start(), ""
     while not stop.is_set():
         try:
-            projector.catch_up(stop.is_set)
+            telemetry.stepped(projector.catch_up(stop.is_set))
             away = ""
         except Rewound as rewound:
             say(str(rewound))
             projector = start()
         except Busy as busy:
+            telemetry.was_busy()
             if str(busy) != away:
                 away = str(busy)
                 say(away)

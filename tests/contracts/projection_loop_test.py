@@ -18,6 +18,7 @@ from tenuto.verification import VerificationFailed, Verified
 from tenuto_projections import fleet, inbox, runs
 from tenuto_projections.integrity import WALK_METADATA, integrity
 from tenuto_projections.projection import Positions, Projection, Projector, Rewound, digest, rebuild
+from tenuto.telemetry import Telemetry
 from tenuto_projections.running import all_projections, catch_up, run_until
 from tenuto_projections.walked import FAILED, PASSED, Walked
 
@@ -283,7 +284,7 @@ def test_the_process_starts_again_after_a_rewind_and_stops_when_told(engine: Eng
     start().catch_up()
     rebuild(engine, runs.Runs(), Positions())
     MOVES["decide"](ledger)
-    run_until(stop, lambda: starts[0] if not said else start(), said.append, wait_seconds=0)
+    run_until(stop, lambda: starts[0] if not said else start(), said.append, telemetry=Telemetry("test"), wait_seconds=0)
     assert said == ["runs/1 was reset to position 0; the walk starts again."]
     catch_up(lambda: projector(engine, ledger))
     assert digests(engine) == expected(ledger)

@@ -5,10 +5,13 @@ A reviewer signs a fact: "I approve exactly this digest". Whether it counts foll
  1. the digest, tool and resource are the ones that were requested
  2. the reviewer may review, and is neither author nor initiator of the request nor owner of the agent (by identity)
  3. what bears risk was opened before signing (counted where the request demands coverage)
- 4. the reviewer made at most 10 decisions in any sliding 60 minutes
+ 4. the reviewer made at most 10 decisions that count in any sliding 60 minutes; a denial is never held up by it
  5. the quorum of distinct reviewers is reached and nobody who counts denied
  6. the request is neither expired nor revoked
  7. the approval was not consumed: one approval, one execution
+
+Who asked consumes, over the digest that was asked for, and only while rules 5 and 6 hold: what was consumed too early,
+too late or by somebody else was not consumed at all. After it nothing changes, whoever votes, withdraws or revokes.
 
 Time is the ledger's `recorded_at`, so the answer at a position never changes.
 """
@@ -122,11 +125,11 @@ class Approvals:
             self._vote(event, verified)
         elif isinstance(event, ApprovalRevoked):
             case = self._cases.get(event.approval)
-            if case and case.revoked is None and self._may_revoke(case, verified):
+            if case and case.consumed is None and case.revoked is None and self._may_revoke(case, verified):
                 case.revoked = verified.position
         elif isinstance(event, ApprovalConsumed):
             case = self._cases.get(event.approval)
-            if case and case.consumed is None and event.author == case.request.event.author:
+            if case and case.consumed is None and self._may_consume(case, event, verified.recorded_at):
                 case.consumed = (verified.position, event.call)
 
     def requests(self) -> tuple[str, ...]:
@@ -151,7 +154,7 @@ class Approvals:
         """
         case = self._case(requested.approval)
         asked = case.request.event
-        for name in ("digest", "tool", "resource", "author", "quorum", "subject"):
+        for name in ("digest", "tool", "resource", "author", "quorum", "subject", "initiator", "risks", "expires"):
             if getattr(asked, name) != getattr(requested, name):
                 raise NotGranted(1, f"the request on record has another {name}.")
         for result in (self._in_time(case, now), self._unconsumed(case), self._quorum(case)):
@@ -173,7 +176,7 @@ class Approvals:
             case.votes = [vote for vote in case.votes if vote.reviewer != event.author or case.consumed is not None]
             return
         rule, sentence = self._broken_rule(case, event, verified)
-        if event.decision == "approve":
+        if rule == 0:
             self._decisions.setdefault(verified.key.owner, []).append(verified.recorded_at)
         case.votes.append(
             Vote(
@@ -191,11 +194,21 @@ class Approvals:
             return 2, f"{event.author} has the role {verified.key.role}."
         if owner in (asked.initiator, case.request.agent_owner) or event.author in (asked.author, asked.initiator):
             return 2, f"{owner} started this or answers for the agent that asks."
-        if any(vote.owner == owner and vote.counts for vote in case.votes):
+        # Who approved may still deny, and need not withdraw first; an approval is not heard twice, nor after a denial.
+        heard = [vote.decision for vote in case.votes if vote.owner == owner and vote.counts]
+        if heard:
             return 5, f"{owner} has voted already."
         if event.decision == "approve" and self._over_cap(owner, verified.recorded_at):
             return 4, f"{owner} made {DECISIONS_PER_HOUR_MAX} decisions in the last 60 minutes."
-        if verified.recorded_at > asked.expires:
+        return self._too_late(case, verified.recorded_at)
+
+    @staticmethod
+    def _too_late(case: _Case, now: datetime) -> tuple[int, str]:
+        if case.consumed is not None:
+            return 7, "it came after the approval was consumed."
+        if case.revoked is not None:
+            return 6, "it came after the request was revoked."
+        if now > case.request.event.expires:
             return 6, "it came after the request had expired."
         return 0, ""
 
@@ -207,10 +220,17 @@ class Approvals:
     def _may_revoke(case: _Case, verified: Verified) -> bool:
         return verified.key.role == "reviewer" or verified.event.author == case.request.event.author
 
+    def _may_consume(self, case: _Case, event: ApprovalConsumed, now: datetime) -> bool:
+        asked = case.request.event
+        if (event.author, event.digest) != (asked.author, asked.digest):
+            return False
+        return self._in_time(case, now).holds and self._quorum(case).holds
+
     @staticmethod
     def _independent(case: _Case) -> RuleResult:
         bad = [vote for vote in case.votes if not vote.counts]
-        return RuleResult(2, not bad, "; ".join(f"{vote.reviewer}: {vote.sentence}" for vote in bad) or "all votes count")
+        sentences = "; ".join(f"{vote.reviewer}: {vote.sentence}" for vote in bad)
+        return RuleResult(2, not bad, sentences or "all votes count")
 
     @staticmethod
     def _quorum(case: _Case) -> RuleResult:
@@ -232,7 +252,8 @@ class Approvals:
     def _unconsumed(case: _Case) -> RuleResult:
         if case.consumed is None:
             return RuleResult(7, holds=True, sentence="not consumed.")
-        return RuleResult(7, holds=False, sentence=f"the call {case.consumed[1]} consumed it at position {case.consumed[0]}.")
+        position, call = case.consumed
+        return RuleResult(7, holds=False, sentence=f"the call {call} consumed it at position {position}.")
 
     def _state(self, case: _Case, now: datetime) -> str:
         if case.consumed is not None:

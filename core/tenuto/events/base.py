@@ -13,26 +13,26 @@ from uuid import UUID
 
 import msgspec
 
-
 HEADER_VERSION = 1
 HEADER_BYTES_MAX = 4096
 PAYLOAD_BYTES_MAX = 1024 * 1024
 CAUSES_MAX = 16
 REFS_MAX = 16
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:/@+-]{0,127}$")]
+# Every pattern ends in `$(?!\n)`: a bare `$` also matches before a final line feed, and a name must have one spelling.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:/@+-]{0,127}$(?!\n)")]
 """An identifier of ours: lower case, no spaces, at most 128 characters; it cannot carry a sentence or a secret."""
 
-Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 """A SHA-256 digest or Ed25519 public key as 64 lower-case hex digits."""
 
-GitRevision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+GitRevision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$(?!\n)")]
 """A full git object id (SHA-1 or SHA-256), never a branch name."""
 
-Ref = Annotated[str, msgspec.Meta(pattern=r"^[TMRC][1-9][0-9]?$")]
+Ref = Annotated[str, msgspec.Meta(pattern=r"^[TMRC][1-9][0-9]?$(?!\n)")]
 """An id of the threat model: T1-T8, M1-M32, R1-R5, C1-C3."""
 
-MediaType = Annotated[str, msgspec.Meta(pattern=r"^[a-z]+/[a-z0-9][a-z0-9.+-]{0,95}$")]
+MediaType = Annotated[str, msgspec.Meta(pattern=r"^[a-z]+/[a-z0-9][a-z0-9.+-]{0,95}$(?!\n)")]
 """What a payload is, as an Internet media type (RFC 6838)."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]

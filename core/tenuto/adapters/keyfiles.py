@@ -1,0 +1,101 @@
+"""Private keys in files: one file a key, mode 0600, in a folder of mode 0700.
+
+It serves a laptop and a single machine. A site keeps these keys in an HSM or a KMS behind the same `Signer`. What we can
+demand of files we do: a key that others on the machine may read is not loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from nacl import bindings
+
+from ..errors import NotConfigured
+from ..log.note import NoteSigner
+from ..signing import SEED_BYTES, SeedSigner
+
+LOG_KEY, WITNESS_KEY, STORAGE_KEY = "log.key", "witness.key", "storage.key"
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def create_folder(folder: Path) -> None:
+    """Make the key folder with mode 0700; harmless when it is there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
+def create_key(folder: Path, name: str) -> bytes:
+    """Make 32 random bytes, keep them as `name`, and return them; raises NotConfigured when the file is there."""
+    key = secrets.token_bytes(SEED_BYTES)
+    try:
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise NotConfigured(f"{folder / name} is there already; a key is never overwritten. Move it away first.") from None
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(key.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def load_key(folder: Path, name: str) -> bytes:
+    """Return the 32 bytes of a key; raises NotConfigured, with the remedy, when it is missing, open to others or damaged."""
+    path = folder / name
+    try:
+        mode, text = path.stat().st_mode, path.read_text("ascii").strip()
+    except FileNotFoundError:
+        raise NotConfigured(f"There is no key at {path}. `tenuto init` and `tenuto key add` make keys.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotConfigured(f"The key {path} cannot be read: {error}.") from error
+    if mode & _OTHERS:
+        raise NotConfigured(f"The key {path} is open to others on this machine. Run `chmod 600 {path}` or replace the key.")
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != SEED_BYTES:
+        raise NotConfigured(f"The key {path} is damaged: it should hold {SEED_BYTES * 2} hex digits.")
+    return key
+
+
+def author_file(author: str) -> str:
+    """The file name of an author's key; the alphabet of names has a slash, a file name has none."""
+    return author.replace("/", "__") + ".seed"
+
+
+def spool_file(author: str) -> str:
+    """The file name of an author's spool."""
+    return author.replace("/", "__") + ".db"
+
+
+def load_signer(folder: Path, author: str) -> SeedSigner:
+    """Return the signer of `author`."""
+    return SeedSigner(author, load_key(folder, author_file(author)))
+
+
+def load_storage_key(folder: Path) -> bytes:
+    """Return the key under which the ledger wraps payload keys."""
+    return load_key(folder, STORAGE_KEY)
+
+
+def epoch_file(epoch: int) -> str:
+    """The file name of an epoch's secret key."""
+    return f"epoch-{epoch}.key"
+
+
+def load_epoch_secret(folder: Path, epoch: int) -> bytes:
+    """Return the X25519 secret key to which authors seal their payloads in this epoch."""
+    return load_key(folder, epoch_file(epoch))
+
+
+def epoch_public_key(secret: bytes) -> bytes:
+    """Return the X25519 public key of an epoch's secret key (RFC 7748)."""
+    return bytes(bindings.crypto_scalarmult_base(secret))
+
+
+def load_log_signer(folder: Path, origin: str) -> NoteSigner:
+    """Return the signer of the log's checkpoints; only the sealer needs it."""
+    return NoteSigner(origin, load_key(folder, LOG_KEY))

@@ -1,0 +1,13 @@
+"""The commands of this package, gathered for the command line."""
+
+from __future__ import annotations
+
+import typer
+
+from . import demo, keys, processes, up
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add init, key, ingest, seal, witness, deliver, up, status and demo."""
+    for part in (keys, up, processes, demo):
+        part.add_commands(app)

@@ -1,0 +1,181 @@
+"""`tenuto demo`: one real pull request walks the whole road, on one machine, with nothing prepared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import NotConfigured
+from ..settings import load_settings
+from .up import console_address, own_people, say, start_road
+
+if TYPE_CHECKING:
+    from ..following import Follower
+    from ..registering import Enrolment
+    from ..settings import Settings
+    from ..supervising import Platform
+
+ORIGIN = "demo.tenuto.example/reference"
+AGENTS = ("code-review", "infrastructure", "deployment")
+REVIEWER, UNATTENDED = "demo-reviewer", "unattended-reviewer"
+SUBMIT_SECONDS_MAX = 60.0
+RUN_SECONDS_MAX = 300.0
+LOOK_SECONDS = 0.1
+FAILED = 1
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `demo`."""
+    app.command("demo")(demo)
+
+
+def demo(
+    repo: Annotated[Path | None, typer.Option(help="A git repository; a sample one is made when left out.")] = None,
+    base: Annotated[str, typer.Option(help="Revision that the change starts from.")] = "main",
+    head: Annotated[str, typer.Option(help="Revision that holds the change.")] = "pr/metrics",
+    unattended: Annotated[
+        bool, typer.Option("--unattended", help="Let an insecure demo reviewer approve, then end with a verdict.")
+    ] = False,
+    port: Annotated[int | None, typer.Option(help="Port of the console; TENUTO_CONSOLE_PORT or 8501 by default.")] = None,
+) -> None:
+    """Take a pull request through the three agents to production, with everything on record, and verify the log."""
+    from ..embedded.child import demand_free
+    from ..supervising import Platform
+
+    settings = load_settings(console_port=port, reviewer=None if "TENUTO_REVIEWER" in os.environ else REVIEWER)
+    _demand_programs(repo)
+    demand_free(settings.console_port, "approval console (choose another with --port)")
+    code = FAILED
+    with _interruptible():
+        with Platform(settings, say, origin=ORIGIN) as platform:
+            code = _walk_the_road(platform, repo, base, head, unattended=unattended)
+        say("All parts are stopped. What was recorded is kept in " + str(platform.settings.home) + ".")
+    raise typer.Exit(code)
+
+
+def _walk_the_road(platform: Platform, repo: Path | None, base: str, head: str, *, unattended: bool) -> int:
+    from .progress import Progress
+
+    new = start_road(platform, [*own_people(), *_people(unattended=unattended)])
+    if new:
+        say(f"The root registered {', '.join(new)}.")
+    settings = platform.settings
+    platform.start("console", "console")
+    for agent in AGENTS:
+        platform.start(agent, "agent", agent, *(["--adopt-base"] if agent == "infrastructure" and repo is None else []))
+    say(f"The approval console is at {console_address(settings)}")
+    progress = Progress(platform, _follower(settings), unattended=UNATTENDED if unattended else None)
+    repository = repo or _sample(settings)
+    run = _submit(settings, repository, base, head)
+    if unattended:
+        say("UNATTENDED: an insecure demo reviewer approves whatever is asked. Nobody looks; every such event is marked.")
+    else:
+        say(f"Approve or deny what the agents ask at {console_address(settings)}/inbox")
+        _open_browser(settings)
+    outcome = progress.follow(run, seconds=RUN_SECONDS_MAX if unattended else None)
+    verified = _call(settings, "verify")
+    _say_what_next(run)
+    if not unattended:
+        say(f"The console stays at {console_address(settings)} until Ctrl-C.")
+        progress.idle()
+    return verified or (0 if outcome == "succeeded" else FAILED)
+
+
+def _people(*, unattended: bool) -> list[Enrolment]:
+    from ..registering import Enrolment
+
+    people = [Enrolment(agent, "agent", "platform-team") for agent in AGENTS]
+    people += [Enrolment("pipeline", "pipeline", "platform-team"), Enrolment(REVIEWER, "reviewer", REVIEWER, insecure_demo=True)]
+    if unattended:
+        people.append(Enrolment(UNATTENDED, "reviewer", UNATTENDED, insecure_demo=True))
+    return people
+
+
+def _follower(settings: Settings) -> Follower:
+    from ..wiring import open_follower
+
+    return open_follower(settings, payloads=False)
+
+
+def _demand_programs(repo: Path | None) -> None:
+    if shutil.which("git") is None:
+        raise NotConfigured("The demonstration needs git. Install it, then try again.")
+    if repo is not None and not repo.is_dir():
+        raise NotConfigured(f"There is no repository at {repo}. Name the top folder of a git work tree with --repo.")
+
+
+def _sample(settings: Settings) -> Path:
+    path = settings.home / "sample" / "shop"
+    if not (path / ".git").exists() and _call(settings, "sample", str(path), quiet=True) != 0:
+        raise NotConfigured(f"The sample repository could not be made at {path}; `tenuto sample {path}` says why.")
+    return path
+
+
+def _submit(settings: Settings, repository: Path, base: str, head: str) -> str:
+    command = [sys.executable, "-m", "tenuto", "submit", "--repo", str(repository), "--base", base, "--head", head]
+    ended = subprocess.run(
+        command, env=_environment(settings), capture_output=True, text=True, timeout=SUBMIT_SECONDS_MAX, check=False
+    )
+    if ended.returncode != 0:
+        raise NotConfigured(f"The pull request was not submitted. {ended.stderr.strip().removeprefix('tenuto: ')}")
+    run = ended.stdout.strip().splitlines()[-1]
+    say(f"Submitted {head} against {base} of {repository} as the run {run}.")
+    return run
+
+
+def _call(settings: Settings, *arguments: str, quiet: bool = False) -> int:
+    command = [sys.executable, "-m", "tenuto", *arguments]
+    output = subprocess.DEVNULL if quiet else None
+    return subprocess.run(command, env=_environment(settings), stdout=output, check=False).returncode
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    from ..supervising import environment
+
+    return dict(environment(settings))
+
+
+def _say_what_next(run: str) -> None:
+    program = Path(sys.argv[0])
+    name = os.path.relpath(program) if program.name == "tenuto" else "tenuto"
+    say("What you can do with it now, also after this program has ended:")
+    for command, what in (
+        (f"{name} replay {run}", "replay the run, each step verified"),
+        (f"{name} verify", "verify the whole log again"),
+        (f"{name} log --run {run}", "list its events"),
+        (f"{name} export --format ocsf --to events.jsonl", "export for a SIEM"),
+    ):
+        say(f"  {command:64} {what}")
+
+
+def _open_browser(settings: Settings) -> None:
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin":
+        import webbrowser
+
+        webbrowser.open(console_address(settings))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn SIGTERM into the same orderly end as Ctrl-C, and say that nothing was lost."""
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    started = time.monotonic()
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"Stopped after {time.monotonic() - started:.0f} s. What was recorded is kept; `make demo` goes on with it.")
+        raise typer.Exit(130) from None

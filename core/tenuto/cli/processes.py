@@ -1,0 +1,87 @@
+"""The processes of the road, each under its own name and with its own rights: ingest, seal, witness, deliver."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from ..errors import Busy
+from ..settings import Settings, load_settings
+from ..telemetry import Telemetry
+
+INGEST_IDLE_SECONDS = 0.005
+DELIVERY_IDLE_SECONDS = 0.05
+WITNESS_PORT = 8502
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (ingest, seal, witness, deliver):
+        app.command()(command)
+
+
+def ingest() -> None:
+    """Take records from Kafka, judge them and append them to the ledger, until SIGTERM: the one door in."""
+    from ..running import run_until, stop_flag
+    from ..wiring import open_ingest
+
+    settings = _begin()
+    stop = stop_flag()
+    with _telemetry(settings, "ingest") as telemetry, open_ingest(settings) as door:
+
+        def step() -> int:
+            entered = door.step()
+            if door.waiting is not None and not entered:
+                raise Busy(door.waiting)
+            return entered
+
+        run_until(stop, step, telemetry, idle_seconds=INGEST_IDLE_SECONDS)
+
+
+def seal() -> None:
+    """Sign checkpoints over what was appended, publish tiles and ask the witnesses, until SIGTERM."""
+    from ..running import run_until, stop_flag
+    from ..wiring import open_sealer
+
+    settings = _begin()
+    stop = stop_flag()
+    with _telemetry(settings, "seal") as telemetry, open_sealer(settings) as sealer:
+        run_until(stop, sealer.seal, telemetry, idle_seconds=settings.seal_milliseconds / 1000)
+
+
+def witness(
+    port: Annotated[int, typer.Option(help="Port to listen on, on this machine's loopback.")] = WITNESS_PORT,
+) -> None:
+    """Cosign the checkpoints of this home's log as a witness (C2SP tlog-witness), until SIGTERM."""
+    from ..running import stop_flag
+    from ..wiring import open_witness
+
+    settings = _begin()
+    stop = stop_flag()
+    with open_witness(settings, port) as server:
+        typer.echo(f"The witness answers at {server.address}", err=True)
+        stop.wait()
+
+
+def deliver() -> None:
+    """Carry receipts and messages from the ledger to the inboxes, each with its proof, until SIGTERM."""
+    from ..running import run_until, stop_flag
+    from ..wiring import open_delivery
+
+    settings = _begin()
+    stop = stop_flag()
+    with _telemetry(settings, "deliver") as telemetry, open_delivery(settings) as delivery:
+        run_until(stop, delivery.step, telemetry, idle_seconds=DELIVERY_IDLE_SECONDS)
+
+
+def _begin() -> Settings:
+    settings = load_settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    return settings
+
+
+def _telemetry(settings: Settings, process: str) -> Telemetry:
+    return Telemetry(process, settings.metrics_port)

@@ -1,0 +1,99 @@
+"""What the demonstration shows while a run is under way: each verified event of it, a line each, as the log signs it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ..documents import Reason
+from ..embedded import PartFailed
+from ..events import ApprovalOpened, ApprovalRequested, ApprovalSigned, RunFinished
+from ..following import Follower
+from ..verification import Verified
+from ..wiring import open_recorder
+
+if TYPE_CHECKING:
+    from ..recorder import Recorder
+    from ..supervising import Platform
+
+LOOK_SECONDS = 0.1
+IDLE_SECONDS = 1.0
+SOFTWARE = "tenuto-demo"
+SHOWN = (
+    "workflow", "verdict", "tool", "resource", "effect", "rules", "obligation", "decision", "votes", "topic", "to",
+    "deployment", "environment", "why", "outcome", "software", "severity", "rule", "reason",
+)  # fmt: skip
+COLOURS = {
+    "approval": "bold yellow", "tool": "cyan", "decision": "magenta", "policy": "blue", "deployment": "green",
+    "alert": "bold red", "run": "bold", "record": "red",
+}  # fmt: skip
+
+
+class Progress:
+    """Follows one run; with `unattended`, that insecure reviewer approves what is asked."""
+
+    def __init__(self, platform: Platform, follower: Follower, *, unattended: str | None) -> None:
+        """Stands where the log is now: what is older is not shown."""
+        self._platform, self._follower = platform, follower
+        self._reviewer: Recorder | None = None
+        if unattended is not None:
+            self._reviewer = open_recorder(platform.settings, unattended, software=SOFTWARE)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def follow(self, run: str, *, seconds: float | None) -> str:
+        """Show the run's events until it ends and return its outcome; raises PartFailed when it takes too long."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        outcome = ""
+        while not outcome:
+            for verified in self._follower.catch_up():
+                if verified.event.run != run:
+                    continue
+                self._show(verified)
+                self._answer(verified)
+                if isinstance(verified.event, RunFinished):
+                    outcome = verified.event.outcome
+            self._platform.demand_running()
+            if deadline is not None and time.monotonic() > deadline:
+                raise PartFailed(f"The run {run} did not end within {seconds:.0f} s. The logs are in the home's folder `logs`.")
+            time.sleep(LOOK_SECONDS)
+        if self._reviewer is not None:
+            self._reviewer.close()
+        return outcome
+
+    def idle(self) -> None:
+        """Keep everything running until Ctrl-C."""
+        while True:
+            self._platform.demand_running()
+            time.sleep(IDLE_SECONDS)
+
+    def _show(self, verified: Verified) -> None:
+        event = verified.event
+        line = Text(f"{verified.recorded_at:%H:%M:%S} {verified.position:>5}  {event.author:20} ")
+        line.append(f"{event.kind:20}", COLOURS.get(event.kind.partition(".")[0], ""))
+        line.append(" " + told(verified))
+        if verified.key.insecure_demo:
+            line.append("  insecure demo key", "bold red")
+        self._console.print(line)
+
+    def _answer(self, verified: Verified) -> None:
+        event = verified.event
+        if self._reviewer is None or not isinstance(event, ApprovalRequested):
+            return
+        about: dict[str, Any] = {"run": event.run, "cause": (event.id,), "approval": event.approval, "digest": event.digest}
+        self._reviewer.record(ApprovalOpened, **about)
+        reason = Reason(text="Unattended demonstration: approved by a program. Nobody looked at it.")
+        self._reviewer.record(ApprovalSigned, document=reason, decision="approve", **about)
+
+
+def told(verified: Verified) -> str:
+    """Say in a few words what an event is about, from its closed header fields only."""
+    event = verified.event
+    parts = []
+    for name in SHOWN:
+        value = getattr(event, name, None)
+        if value and value != "none":
+            parts.append(" ".join(value) if isinstance(value, tuple) else str(value))
+    return " ".join(parts)

@@ -1,0 +1,332 @@
+"""The gate: a tool runs only after policy allowed it, people cleared it where they must, and its start is on record.
+
+One call goes through these steps, with the same numbers in the code:
+
+ 1. what is asked for goes on record: tool, resource, digest, arguments
+ 2. policy decides; an error, an undefined answer and no rule at all are a deny; the decision goes on record
+ 3. if policy demands it, people are asked, and the gate waits until the ledger says granted, denied, expired or revoked
+ 4. the gate recomputes the approval from verified events, spends it, and sees in the ledger that this call was the one
+ 5. the start goes on record, and the gate sees it under a checkpoint that the log signed
+ 6. the tool runs
+ 7. how it ended goes on record: finished, failed, or unknown
+
+Whatever goes wrong in 1 to 5 ends the call before the tool is touched, with `tool.failed` on record. All that the gate
+knows it read from the ledger and verified itself; what its own author recorded counts only once it is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from uuid import UUID
+
+import msgspec
+
+from .approvals import Approvals, NotGranted, Standing
+from .clock import Clock, NewId
+from .documents import ApprovalCard, Arguments, Document, Result, to_payload
+from .errors import Busy, Refused, TenutoError
+from .events import (
+    PAYLOAD_BYTES_MAX,
+    ApprovalConsumed,
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalGranted,
+    ApprovalRequested,
+    ApprovalRevoked,
+    Event,
+    PolicyDecided,
+    ToolFailed,
+    ToolFinished,
+    ToolRequested,
+    ToolStarted,
+    ToolUnknown,
+)
+from .events.approval import Risk
+from .policy.decision import ERROR_RULE, Decision, Policy, PolicyRequest
+from .seeing import LedgerView
+from .verification import Verified
+
+if TYPE_CHECKING:
+    from .following import Follower
+    from .recorder import Recorder
+
+Kind = TypeVar("Kind", bound=Event)
+SENTENCE_CHARACTERS_MAX = 1_000
+QUORUM: Mapping[str, int] = {"approval": 1, "approval_and_one_more": 2}
+_VOTES_SHOWN_MAX = 9
+
+
+class ActionRefused(Refused):
+    """The tool was not touched. `reason` is `policy` (the rules say no) or `not_approved` (people did not clear it)."""
+
+    reason = "policy"
+
+
+class OutcomeUnknown(TenutoError):
+    """Raised by a tool that cannot say whether it had its effect. It is put on record as that and never tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One tool call as it is asked for.
+
+    resource: `kind:name` as policy names it. digest: 64 hex digits of exactly what is acted on. subject: what kind of
+    thing the digest names (the tool's name if empty). risks: of `tenuto.events.approval.Risk`. initiator: the person
+    behind the call. card: what reviewers see, needed where policy demands an approval. arguments: go on record as they
+    are. refs: threats, mitigations and rules that the call's events are evidence for.
+    """
+
+    tool: str
+    resource: str
+    digest: str
+    subject: str = ""
+    risks: tuple[str, ...] = ()
+    initiator: str = ""
+    card: ApprovalCard | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    refs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A call that went through. `approval` names the request that cleared it, None where policy demanded none."""
+
+    result: Result
+    call: str
+    approval: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the gate waits, in seconds: for people, for the ledger to show an event, between two looks at it."""
+
+    approval_seconds: float = 3600.0
+    ledger_seconds: float = 30.0
+    poll_seconds: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call on its way: who it is, and in which run its events stand."""
+
+    action: Action
+    name: str
+    run: str
+
+
+class Gate:
+    """The only way from an agent to a tool."""
+
+    def __init__(
+        self, *, recorder: Recorder, follower: Follower, policy: Policy, clock: Clock, new_id: NewId,
+        patience: Patience | None = None,
+    ) -> None:  # fmt: skip
+        """`recorder` has its session open; `follower` stands before the first event and is this gate's alone."""
+        self._recorder, self._policy, self._clock, self._new_id = recorder, policy, clock, new_id
+        self._patience = patience = patience or Patience()
+        self._view = LedgerView(
+            follower, ledger_seconds=patience.ledger_seconds, poll_seconds=patience.poll_seconds
+        )
+
+    @property
+    def approvals(self) -> Approvals:
+        """The fold of all approvals up to the newest checkpoint; raises Busy, VerificationFailed."""
+        self._view.settle()
+        return self._view.approvals
+
+    def events_of(self, run: str) -> list[Verified]:
+        """Return the verified events of a run up to the newest checkpoint; raises Busy, VerificationFailed."""
+        self._view.settle()
+        return self._view.events_of(run)
+
+    def run(
+        self, action: Action, execute: Callable[[], Result], *, run: str, cause: Sequence[UUID] = ()
+    ) -> Outcome:
+        """Take one call through the steps; `execute` touches the tool and returns what goes on record about it.
+
+        Raises ActionRefused (policy or people said no), Busy (the ledger cannot be reached), another Refused such as
+        VerificationFailed: in all of these `execute` was not called. Raises OutcomeUnknown, and whatever else `execute`
+        raises, after it is on record.
+        """
+        call = _Call(action, f"call-{self._new_id()}", run)
+        arguments = Arguments(values=dict(action.arguments))
+        requested = self._record(call, ToolRequested, tuple(cause), arguments, **_target(call))  # (1)
+        try:
+            decision, decided = self._decide(call, requested)  # (2)
+            approval, cleared = self._clear(call, decision, decided)  # (3) (4)
+            started = self._start(call, cleared)  # (5)
+        except (Refused, Busy) as error:
+            sentence = Result(text=str(error)[:SENTENCE_CHARACTERS_MAX])
+            self._record(call, ToolFailed, (requested.id,), sentence, **_name(call), why=_why(error))
+            raise
+        return Outcome(self._execute(call, execute, started), call.name, approval)  # (6) (7)
+
+    def _decide(self, call: _Call, requested: Event) -> tuple[Decision, Event]:
+        action = call.action
+        self._view.settle()
+        request = PolicyRequest(
+            principal=self._recorder.author, role=self._view.role(self._recorder.author), tool=action.tool,
+            resource=action.resource, digest=action.digest, subject=action.subject, risks=action.risks,
+            initiator=action.initiator, arguments=action.arguments,
+        )  # fmt: skip
+        try:
+            decision = self._policy.decide(request)
+        except BaseException as error:
+            # Whatever it was, it is a deny and on record before anything else happens.
+            engine, bundle = self._policy.engine, self._policy.bundle
+            denied = Decision(effect="deny", rules=(ERROR_RULE,), bundle=bundle, engine=engine)
+            self._record_decision(call, requested, denied)
+            if isinstance(error, Exception):
+                raise ActionRefused(f"Policy could not decide about {action.tool}: {_short(error)}") from error
+            raise
+        decided = self._record_decision(call, requested, decision)
+        if decision.effect != "allow":
+            sentence = f"Policy does not allow {action.tool} on {action.resource} to {request.principal}"
+            raise ActionRefused(f"{sentence}: {', '.join(decision.rules)} in the bundle {decision.bundle[:12]}.")
+        return decision, decided
+
+    def _record_decision(self, call: _Call, requested: Event, decision: Decision) -> Event:
+        return self._record(
+            call, PolicyDecided, (requested.id,), call=call.name, effect=decision.effect, rules=decision.rules,
+            bundle=decision.bundle, engine=decision.engine, obligation=decision.obligation,
+        )  # fmt: skip
+
+    def _clear(self, call: _Call, decision: Decision, decided: Event) -> tuple[str | None, Event]:
+        """Steps 3 and 4: return the name of the approval that was spent, and the event that clears the way."""
+        if decision.obligation == "none":
+            return None, decided
+        asked = self._ask(call, decision, decided)
+        standing = self._view.wait_for(lambda: self._decided(asked))
+        if standing is None or standing.state != "granted":
+            self._record_not_granted(call, asked, standing)
+            raise self._not_approved(asked, max(self._view.now, self._clock.now()))
+        granted = self._record_granted(call, asked)
+        return asked.approval, self._consume(call, asked, granted)
+
+    def _ask(self, call: _Call, decision: Decision, decided: Event) -> ApprovalRequested:
+        action = call.action
+        card = _demand_askable(action)
+        asked = self._record(
+            call, ApprovalRequested, (decided.id,), msgspec.structs.replace(card, policy_rules=decision.rules),
+            approval=f"approval-{self._new_id()}", subject=action.subject or action.tool, digest=action.digest,
+            tool=action.tool, resource=action.resource, initiator=action.initiator, risks=action.risks,
+            quorum=QUORUM[decision.obligation],
+            expires=self._clock.now() + timedelta(seconds=self._patience.approval_seconds),
+        )  # fmt: skip
+        try:
+            self._view.demand_on_record(asked)
+        except Busy:
+            # It may still get there, and then nobody waits for the answer any more.
+            self._record(call, ApprovalRevoked, (asked.id,), approval=asked.approval, reason="superseded")
+            raise
+        return asked
+
+    def _decided(self, asked: ApprovalRequested) -> Standing | None:
+        """Where the request stands once it is no longer open, or once its time is over by either clock."""
+        standing = self._view.approvals.standing(asked.approval, self._view.now)
+        return standing if standing.state != "open" or self._clock.now() > asked.expires else None
+
+    def _record_not_granted(self, call: _Call, asked: ApprovalRequested, standing: Standing | None) -> None:
+        state = standing.state if standing else "open"
+        if state == "denied":
+            self._record(call, ApprovalDenied, (asked.id,), approval=asked.approval, digest=asked.digest)
+        elif state in ("open", "expired"):
+            self._record(call, ApprovalExpired, (asked.id,), approval=asked.approval)
+
+    def _record_granted(self, call: _Call, asked: ApprovalRequested) -> Event:
+        try:
+            votes = self._view.approvals.verify_granted(asked, self._view.now)
+        except NotGranted as missing:
+            raise ActionRefused(str(missing), reason="not_approved") from missing
+        counted = min(len(votes), _VOTES_SHOWN_MAX)
+        named = {"approval": asked.approval, "digest": asked.digest}
+        return self._record(call, ApprovalGranted, (asked.id,), **named, votes=counted)
+
+    def _consume(self, call: _Call, asked: ApprovalRequested, granted: Event) -> Event:
+        """Spend the approval; the fold says whether this was in time, before any revocation, and the first."""
+        consumed = self._record(
+            call, ApprovalConsumed, (granted.id,), approval=asked.approval, digest=asked.digest, call=call.name
+        )
+        self._view.demand_on_record(consumed)
+        if self._view.approvals.consumed_by(asked.approval) != call.name:
+            raise self._not_approved(asked, self._view.now)
+        return consumed
+
+    def _not_approved(self, asked: ApprovalRequested, now: datetime) -> ActionRefused:
+        try:
+            self._view.approvals.verify_granted(asked, now)
+        except NotGranted as missing:
+            return ActionRefused(str(missing), reason="not_approved")
+        return ActionRefused(f"The approval {asked.approval} was not spent on this call.", reason="not_approved")
+
+    def _start(self, call: _Call, cleared: Event) -> Event:
+        started = self._record(call, ToolStarted, (cleared.id,), **_target(call))
+        self._view.demand_on_record(started)
+        return started
+
+    def _execute(self, call: _Call, execute: Callable[[], Result], started: Event) -> Result:
+        began = time.monotonic()
+        try:
+            result = execute()
+        except BaseException as error:
+            # Nothing is swallowed here. What is no ordinary exception broke into the tool from outside, so that nobody
+            # can say how far it had come.
+            unknown = isinstance(error, OutcomeUnknown) or not isinstance(error, Exception)
+            how: dict[str, Any] = {} if unknown else {"why": "error"}
+            kind = ToolUnknown if unknown else ToolFailed
+            self._record(call, kind, (started.id,), Result(text=_short(error)), **_name(call), **how)
+            raise
+        milliseconds = int((time.monotonic() - began) * 1000)
+        self._record(call, ToolFinished, (started.id,), _kept(result), **_name(call), milliseconds=milliseconds)
+        return result
+
+    def _record(
+        self, of: _Call, kind: type[Kind], cause: tuple[UUID, ...], document: Document | None = None, /, **fields: Any
+    ) -> Kind:
+        return self._recorder.record(kind, document=document, run=of.run, cause=cause, refs=of.action.refs, **fields)
+
+
+def _name(call: _Call) -> dict[str, str]:
+    return {"call": call.name, "tool": call.action.tool}
+
+
+def _target(call: _Call) -> dict[str, str]:
+    return {**_name(call), "resource": call.action.resource, "digest": call.action.digest}
+
+
+def _why(error: TenutoError) -> Literal["timeout", "not_approved", "refused"]:
+    if isinstance(error, Busy):
+        return "timeout"
+    return "not_approved" if isinstance(error, ActionRefused) and error.reason == "not_approved" else "refused"
+
+
+def _demand_askable(action: Action) -> ApprovalCard:
+    """Return the card; raises ActionRefused where people could not be asked properly, instead of not asking them."""
+    if action.card is None:
+        sentence = "the action brings no card, so nobody could see what they approve"
+    elif not action.initiator:
+        sentence = "the action names no initiator, so nobody knows who may not approve it"
+    elif unknown := sorted(set(action.risks) - set(get_args(Risk))):
+        sentence = f"the action names a risk that is not known, {unknown[0]}"
+    else:
+        return action.card
+    raise ActionRefused(f"Policy demands an approval before {action.tool}, and {sentence}.")
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:SENTENCE_CHARACTERS_MAX]
+
+
+def _kept(result: Result) -> Result:
+    """Return the result, or a note in its place: a tool that had its effect must not lose its end over its size."""
+    try:
+        size = len(to_payload(result)[1])
+    except (TypeError, ValueError, OverflowError):
+        return Result(text="The result cannot be written down; the tool returned something that is no JSON.")
+    if size > PAYLOAD_BYTES_MAX:
+        return Result(text=f"The result has {size:,} bytes; at most {PAYLOAD_BYTES_MAX:,} are kept beside an event.")
+    return result

@@ -1,0 +1,223 @@
+"""The one door in: from a record on the bus to an event in the ledger, in six steps.
+
+ 1. decode       the envelope and its header are whole, within limits, and meant for this log   (intake/arrival.py)
+ 2. verify       the author may say this with a valid key, and the signature holds              (intake/judging.py)
+ 3. payload      it opens, is what was signed for, and its key is wrapped for storage           (intake/vault.py)
+ 4. sequence     it continues its session, waits for its predecessors, or is evidence           (intake/judging.py)
+ 5. append       events, evidence, waiting records and the consumer offset, as one transaction
+ 6. acknowledge  only now is the batch behind us; the bus is told nothing, it has no say in this
+
+Three outcomes: a refused record becomes a `record.refused` event, in the same transaction as the offset that passes it;
+when something is busy the same records are read again; anything else stops the process, with nothing half done. Recovery
+is the ordinary road: after any doubt the partition is claimed again, which tells by the stored offset where to go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event as Flag
+from uuid import UUID
+
+import msgspec
+
+from .bus import Bus, BusRecord, TopicChanged, TopicReader
+from .clock import Clock
+from .errors import Busy, NotConfigured
+from .events.base import Name
+from .intake.arrival import Arrival, again, arrived
+from .intake.folds import DoubleFold, KeyFold
+from .intake.judging import OWN_EVENTS_ROOM, Judge, Judgement, Standing
+from .ledger import BATCH_EVENTS_MAX, AlreadyAppended, HeadsMoved, LedgerStore, NotOwner, Parked
+
+log = logging.getLogger(__name__)
+
+IDLE_POLL_MS = 10
+IDLE_SECONDS = 0.005
+BUSY_SECONDS = 0.2
+HEADS_MOVED_MAX = 10
+"""So many times in a row another writer may be faster before the batch is put off."""
+
+
+@dataclass
+class _Partition:
+    """One partition: its reader, and what was known of it after the last append. `owned` only while nothing is in doubt."""
+
+    number: int
+    reader: TopicReader | None = None
+    owned: bool = False
+    watching_since: datetime | None = None
+    parked: dict[tuple[UUID, int], Parked] = field(default_factory=dict)
+    refused_in_a_row: int = 0
+
+    def close(self) -> None:
+        self.owned = False
+        if self.reader is not None:
+            self.reader.close()
+            self.reader = None
+
+
+class Ingest:
+    """Carries the records of a topic into the ledger. Belongs to one thread; the judge's pool does the arithmetic.
+
+    `waiting` is the sentence of what the last step had to wait for, None when nothing.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        store: LedgerStore,
+        *,
+        judge: Judge,
+        root_public_key: bytes,
+        clock: Clock,
+        share: tuple[str, Sequence[int] | None],
+    ) -> None:
+        """`share`: the topic, and which of its partitions are this process's (None: all of them)."""
+        self._bus, self._store, self._judge, self._clock = bus, store, judge, clock
+        self._topic, self._numbers = share
+        self._partitions: list[_Partition] | None = None
+        self._keys = KeyFold(store, judge.origin, root_public_key)
+        self._doubles = DoubleFold(store)
+        self._records_max = min(judge.limits.batch_events, BATCH_EVENTS_MAX - OWN_EVENTS_ROOM)
+        self._idle = True
+        self.waiting: str | None = None
+        try:
+            msgspec.convert(self._topic, Name)
+        except msgspec.ValidationError as error:
+            raise NotConfigured(
+                f"The topic {self._topic!r} cannot be named in an event; use lower case, digits and dots."
+            ) from error
+
+    def run(self, stop: Flag) -> None:
+        """Step until `stop` is set; raises NotOwner, TooManyRefusals, VerificationFailed or whatever else must end it."""
+        try:
+            while not stop.is_set():
+                said = self.waiting
+                self.step()
+                if self.waiting is not None:
+                    if self.waiting != said:
+                        log.warning("ingest waits: %s", self.waiting)
+                    stop.wait(BUSY_SECONDS)
+                elif self._idle:
+                    stop.wait(IDLE_SECONDS)
+        finally:
+            self.close()
+
+    def step(self) -> int:
+        """Poll each partition once and append what came; returns how many events entered.
+
+        One partition that is busy (see `waiting`) holds up no other, and is read again from where the ledger has it.
+        """
+        self.waiting, timeout_ms, entered = None, IDLE_POLL_MS if self._idle else 0, 0
+        self._idle = True
+        try:
+            partitions = self._open()
+        except Busy as busy:
+            self.waiting = str(busy)
+            return 0
+        for partition in partitions:
+            try:
+                entered += self._serve(partition, timeout_ms)
+            except TopicChanged as changed:
+                log.warning("%s", changed)
+                partition.close()
+            except Busy as busy:
+                self.waiting, partition.owned = str(busy), False
+        return entered
+
+    def close(self) -> None:
+        """Release the readers; harmless when repeated. The store is the caller's."""
+        for partition in self._partitions or ():
+            partition.close()
+
+    def _open(self) -> list[_Partition]:
+        if self._partitions is None:
+            numbers = range(self._bus.partitions(self._topic)) if self._numbers is None else self._numbers
+            self._partitions = [_Partition(number) for number in numbers]
+        return self._partitions
+
+    def _serve(self, partition: _Partition, timeout_ms: int) -> int:
+        reader = self._claim(partition)
+        records = reader.poll(self._records_max, timeout_ms)
+        if records:
+            self._idle = False
+        elif not partition.parked:
+            return 0
+        return self._take(partition, reader.partition_identity(), records)
+
+    def _claim(self, partition: _Partition) -> TopicReader:
+        """Own the partition and stand where the ledger has it. Raises NotOwner when another process does."""
+        if partition.reader is None:
+            partition.reader = self._bus.reader(self._topic, partition.number)
+        if not partition.owned:
+            offset = self._store.claim(partition.reader.partition_identity())
+            self._keys.refresh()
+            self._doubles.refresh()
+            self._load_parked(partition)
+            # The first claim of a topic made anew may stand before its first kept record, never behind it.
+            partition.reader.seek(offset)
+            partition.owned, partition.watching_since = True, self._clock.now()
+        return partition.reader
+
+    def _load_parked(self, partition: _Partition) -> None:
+        mine = (self._topic, partition.number)
+        waiting = [kept for kept in self._store.parked() if (kept.topic, kept.partition) == mine]
+        partition.parked = {(kept.session, kept.seq): kept for kept in waiting}
+
+    def _take(self, partition: _Partition, identity: str, records: Sequence[BusRecord]) -> int:
+        """Bring one batch in; returns how many events entered."""
+        arrivals = [arrived(record, self._judge.origin) for record in records]
+        tracking = (identity, records[-1].offset + 1) if records else None
+        for _ in range(HEADS_MOVED_MAX):
+            judgement = self._judge.judge(arrivals, self._look(partition, arrivals))
+            batch = judgement.batch(tracking)
+            if not (batch.tracking or batch.entries or batch.park or batch.unpark):
+                return 0
+            try:
+                positions = self._store.append(batch)
+            except HeadsMoved as moved:
+                log.info("another writer was faster: %s", moved)
+                self._keys.refresh()
+                self._load_parked(partition)
+                arrivals = [again(arrival) for arrival in arrivals]
+                continue
+            except (AlreadyAppended, NotOwner) as doubt:
+                log.info("%s", doubt)
+                partition.owned = False
+                return 0
+            self._acknowledge(partition, judgement, positions)
+            return len(positions)
+        raise Busy(
+            f"Other writers were faster {HEADS_MOVED_MAX} times in a row; partition {partition.number} is put off."
+        )
+
+    def _look(self, partition: _Partition, arrivals: Sequence[Arrival]) -> Standing:
+        """Ask the ledger, in two queries, all that judging these records can need to know."""
+        places = [arrival.place for arrival in arrivals if arrival.refusal is None] + list(partition.parked)
+        consulted = frozenset(session for session, _ in places) | {self._judge.testimony.session}
+        heads = self._store.session_heads(list(consulted))
+        taken = {place for place in places if place[0] in heads and place[1] <= heads[place[0]].seq}
+        now = self._clock.now()
+        return Standing(
+            now=now,
+            watching_since=partition.watching_since or now,
+            keyring=self._keys.keyring,
+            keys_folded_to=self._keys.folded_to,
+            consulted=consulted,
+            heads=heads,
+            states=self._store.states_at(list(taken)) if taken else {},
+            parked=partition.parked,
+            doubles=self._doubles.known,
+            refused_in_a_row=partition.refused_in_a_row,
+        )
+
+    def _acknowledge(self, partition: _Partition, judgement: Judgement, positions: range) -> None:
+        """The batch is durable: remember what it left."""
+        partition.parked = judgement.parked
+        partition.refused_in_a_row = judgement.refused_in_a_row
+        self._doubles.known |= judgement.doubles
+        if positions:
+            self._keys.advance(judgement.keyring, positions.stop)

@@ -1,0 +1,156 @@
+"""How a log collects cosignatures: it asks every witness at once and never waits for the slowest.
+
+A witness that is away, slow or refuses does not stop the log; the reader's policy decides whether its cosignature was
+needed. But each such answer is an alarm: a witness that refuses has perhaps seen another history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ..clock import Clock
+from ..errors import Busy, Refused
+from .checkpoint import Checkpoint
+from .note import NoteRefused, NoteVerifier, parse_note, parse_signature_lines
+from .proof import HashSource, consistency_proof
+from .witnessing import AddCheckpoint, WitnessConflict, WitnessRefused
+
+ANSWER_SECONDS_MAX = 5.0
+REST_SECONDS_MAX = 60
+
+
+class CheckpointWitness(Protocol):
+    """A witness as the log sees it: near or far, over HTTP or in this process."""
+
+    @property
+    def verifier(self) -> NoteVerifier:
+        """Name and key of the witness."""
+        ...
+
+    def add_checkpoint(self, request: AddCheckpoint) -> bytes:
+        """Return signature lines, not yet verified. Raises WitnessRefused or WitnessConflict, Busy when it is away."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigned:
+    """A note with its cosignatures so far. `alarms` has a sentence for each witness that did not cosign when asked."""
+
+    note: bytes
+    names: tuple[str, ...]
+    alarms: tuple[str, ...]
+
+
+@dataclass
+class _Asked:
+    """What the log knows of one witness: its last size, and when to ask again after it failed."""
+
+    witness: CheckpointWitness
+    size: int = 0
+    failures: int = 0
+    rest_until: datetime | None = None
+    answer: Future[bytes] | None = field(default=None)
+
+    @property
+    def name(self) -> str:
+        return self.witness.verifier.name
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether to ask: it is not still answering an older question, and has rested after a failure."""
+        idle = self.answer is None or self.answer.done()
+        return idle and (self.rest_until is None or now >= self.rest_until)
+
+    def failed(self, now: datetime) -> None:
+        """Wait twice as long after each failure in a row, up to REST_SECONDS_MAX."""
+        self.rest_until = now + timedelta(seconds=min(2**self.failures, REST_SECONDS_MAX))
+        self.failures = min(self.failures + 1, 10)
+
+
+class Cosigning:
+    """Asks the witnesses of one log."""
+
+    def __init__(
+        self,
+        witnesses: Sequence[CheckpointWitness],
+        source: HashSource,
+        clock: Clock,
+        answer_seconds: float = ANSWER_SECONDS_MAX,
+    ) -> None:
+        """`source` gives the hashes for consistency proofs; `answer_seconds` bounds how long `collect` takes."""
+        self._asked = [_Asked(witness) for witness in witnesses]
+        self._source, self._clock, self._answer_seconds = source, clock, answer_seconds
+        self._pool = ThreadPoolExecutor(max(1, len(witnesses)), thread_name_prefix="witness")
+
+    def close(self) -> None:
+        """Ask no more; answers still under way are dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def verifiers(self) -> list[NoteVerifier]:
+        """The keys of all witnesses."""
+        return [asked.witness.verifier for asked in self._asked]
+
+    def collect(self, note: bytes, checkpoint: Checkpoint) -> Cosigned:
+        """Ask each witness that has not cosigned `note` yet and is due; return the note with what came back in time."""
+        now = self._clock.now()
+        present = parse_note(note)[1]
+        due = [
+            asked
+            for asked in self._asked
+            if asked.is_due(now) and not any(asked.witness.verifier.made(signature) for signature in present)
+        ]
+        answers = {id(asked): self._pool.submit(self._ask, asked, note, checkpoint) for asked in due}
+        for asked in due:
+            asked.answer = answers[id(asked)]
+        wait(answers.values(), timeout=self._answer_seconds)
+        alarms = []
+        for asked in due:
+            try:
+                note += self._answer_of(asked, checkpoint)
+            except (Refused, Busy) as trouble:
+                asked.failed(now)
+                alarms.append(f"No cosignature by {asked.name} over {checkpoint.size} entries: {trouble}")
+        signatures = parse_note(note)[1]
+        names = tuple(
+            verifier.name for verifier in self.verifiers if any(verifier.made(signature) for signature in signatures)
+        )
+        return Cosigned(note, names, tuple(alarms))
+
+    def _answer_of(self, asked: _Asked, checkpoint: Checkpoint) -> bytes:
+        assert asked.answer is not None
+        if not asked.answer.done():
+            raise Busy(f"it did not answer within {self._answer_seconds:g} seconds.")
+        line = asked.answer.result()
+        asked.size, asked.failures, asked.rest_until = checkpoint.size, 0, None
+        return line
+
+    def _ask(self, asked: _Asked, note: bytes, checkpoint: Checkpoint) -> bytes:
+        try:
+            lines = self._ask_from(asked.size, asked, note, checkpoint)
+        except WitnessConflict as conflict:
+            if conflict.size > checkpoint.size:
+                sentence = (
+                    f"it has cosigned {conflict.size} entries already, more than were signed here."
+                    " This sealer was rolled back, or another one signs in its name. Stop and find out which."
+                )
+                raise WitnessRefused(sentence, 409) from conflict
+            lines = self._ask_from(conflict.size, asked, note, checkpoint)
+        return _verified_line(lines, asked.witness.verifier, checkpoint.text())
+
+    def _ask_from(self, size: int, asked: _Asked, note: bytes, checkpoint: Checkpoint) -> bytes:
+        old_size = min(size, checkpoint.size)
+        proof = consistency_proof(old_size, checkpoint.size, self._source)
+        return asked.witness.add_checkpoint(AddCheckpoint(old_size, proof, note))
+
+
+def _verified_line(lines: bytes, verifier: NoteVerifier, text: bytes) -> bytes:
+    """Return the first line by this witness; whatever else it sent is ignored, as the specification demands."""
+    for signature in parse_signature_lines(lines):
+        if verifier.made(signature):
+            verifier.verify(text, signature)
+            return signature.line
+    raise NoteRefused(f"The answer holds no signature by {verifier.name}.")

@@ -1,0 +1,359 @@
+"""The author's door: every event of an agent, a reviewer or a service enters the road here.
+
+    with open_recorder(settings, "my-agent", software="my-agent/1.0") as recorder:
+        with recorder.tool("shell", "build-host", arguments={"command": "make"}) as call:
+            call.finish(run_make())
+
+`record` builds the header, commits to the payload and seals it, signs, and keeps the event on disk; only then does it
+return, and only then does the bus see anything. From there on a thread of the recorder publishes until the ledger's
+receipt has come back and was verified. Nothing is ever dropped: while the bus is away the spool grows, when the spool is
+full the caller waits, and what a crash leaves behind goes out first in the next life.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar
+from uuid import UUID
+
+from . import header as headers
+from .bus import Publisher
+from .clock import Clock, NewId, from_micros, micros
+from .documents import Document, to_payload
+from .drain import Drain
+from .enclosure import DeliveryRefused
+from .envelope import Envelope
+from .errors import Busy, NotConfigured, Refused
+from .events import DecisionMade, Event, MessageRefused, MessageSent, SessionClosed, SessionOpened
+from .keyring import ENTITLED
+from .mailbox import Mailbox, Receipt, RecordRefusedByLedger, Verdict
+from .payload import Sealed, seal
+from .signing import Signer, sign_header
+from .spool import Outgoing, Spool, SpoolFull
+from .toolcall import ToolCall, named_arguments, on_record, tool_name
+from .trust import Trust
+
+CLOSE_SECONDS = 5.0
+JOIN_SECONDS = 15.0
+IDLE_SECONDS = 0.5
+PAUSE_SECONDS = 0.05
+AWAY_SECONDS = 0.2
+SAY_AGAIN_SECONDS = 30.0
+MESSAGE_REFUSALS_MAX = 100  # of one session: a flood into an inbox must not become a flood into the ledger
+log = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=Event)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+__all__ = ["Lag", "Receipt", "RecordRefusedByLedger", "Recorder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the ledger is behind this author: events without receipt, their bytes, and the age of the oldest."""
+
+    events: int
+    bytes: int
+    oldest_seconds: float
+
+
+class Recorder:
+    """One author's door, for one life of one process. Any thread may call.
+
+    mailbox: where receipts come back, or None: then nothing can be waited for and the spool keeps everything until a
+    later life has one. room_seconds: how long a call waits for room in a full spool before it raises Busy; None: for
+    ever.
+    """
+
+    def __init__(
+        self, *, signer: Signer, trust: Trust, publisher: Publisher, spool: Spool, clock: Clock, new_id: NewId,
+        receipt_seconds: float,
+    ) -> None:  # fmt: skip
+        """`receipt_seconds` is how long `wait` waits by default. Publisher, spool and mailbox are closed by `close`."""
+        self.author = signer.author
+        self.mailbox: Mailbox | None = None
+        self.room_seconds: float | None = None
+        self._signer, self._trust, self._publisher, self._spool = signer, trust, publisher, spool
+        self._clock, self._new_id, self._receipt_seconds = clock, new_id, receipt_seconds
+        self._epoch_key = bytes.fromhex(trust.epoch_public_key)
+        self._drain = Drain(publisher, spool)
+        self._session: UUID | None = None
+        self._closed = False
+        self._door = threading.Lock()  # from reading the chain to having moved it
+        self._threads: list[threading.Thread] = []
+        self._message_refusals = 0
+
+    def open(self, software: str) -> SessionOpened:
+        """Begin a session; `software` names what runs, such as `my-agent/1.0`. What an earlier life left goes out first.
+
+        Raises NotConfigured when the spool is another author's or another log's, or this recorder was open before.
+        """
+        if self._session is not None:
+            raise NotConfigured(f"This recorder of {self.author} was opened before; a new session takes a new recorder.")
+        self._spool.claim(self.author, self._trust.origin, self._trust.root_public_key)
+        left = self._spool.waiting()[0]
+        if left:
+            log.warning("%s: %s events of an earlier life have no receipt yet and are sent again.", self.author, left)
+        self._session = self._new_id()
+        self._start("drain", self._drain.run)
+        if self.mailbox is not None:
+            self._start("receive", self._receive)
+        return self.record(SessionOpened, software=software)
+
+    def record(
+        self, kind: type[E], *, document: Document | None = None, payload: tuple[str, bytes] | None = None,
+        run: str | None = None, cause: Sequence[UUID] = (), to: str | None = None, refs: Sequence[str] = (), **fields: Any,
+    ) -> E:  # fmt: skip
+        """Put one event on record and return it; it is signed and on disk then, and on its way to the ledger.
+
+        `document`, or `payload` as media type and bytes, lies beside it. Fields that are None are left out. Raises
+        HeaderRefused or PayloadRefused for what no event can hold, Busy when `room_seconds` passed with a full spool.
+        """
+        self._demand_open()
+        if document is not None:
+            payload = to_payload(document)
+        sealed: Sealed | None = None
+        if payload is not None:
+            media_type, plaintext = payload
+            sealed, commit = seal(plaintext, self._epoch_key)
+            fields |= {"payload_type": media_type, "payload_len": len(plaintext), "payload_commit": commit}
+        fields |= {"run": run, "cause": tuple(cause), "to": to, "refs": tuple(refs)}
+        given = {name: value for name, value in fields.items() if value is not None}
+        started = time.monotonic()
+        while True:
+            try:
+                return self._keep(kind, given, sealed)
+            except SpoolFull as full:
+                self._wait_for_room(full, started)
+
+    def send(
+        self, to: str, topic: str, document: Document, *, run: str | None = None, cause: Sequence[UUID] = ()
+    ) -> MessageSent:
+        """Send a message to another author. It arrives only through the ledger, and only `to` can read it."""
+        return self.record(MessageSent, document=document, to=to, topic=topic, run=run, cause=cause)
+
+    def decision(self, verdict: str, *, document: Document | None = None, **fields: Any) -> DecisionMade:
+        """Record what was concluded about a subject; for the fields see `DecisionMade`."""
+        return self.record(DecisionMade, document=document, verdict=verdict, **fields)
+
+    def wait(self, event: Event, seconds: float | None = None) -> Receipt:
+        """Block until the ledger has `event`, provably, and return where; by default at most `receipt_seconds`.
+
+        Raises Busy when no receipt came in time (the event stays in the spool and goes on being sent),
+        RecordRefusedByLedger when the ledger refused it for good.
+        """
+        mailbox = self._demand_mailbox()
+        seconds = self._receipt_seconds if seconds is None else seconds
+        verdict = self._wait_for(lambda: self._verdict(mailbox, event), seconds)
+        if verdict is None:
+            lag = self.lag()
+            sentence = f"No receipt for {event.kind} {event.id} came within {seconds:g} s. It is kept and sent again"
+            raise Busy(f"{sentence}; {lag.events} events wait, the oldest for {lag.oldest_seconds:.0f} s.")
+        if isinstance(verdict, RecordRefusedByLedger):
+            raise verdict
+        return verdict
+
+    def flush(self, seconds: float) -> None:
+        """Block until every event has its receipt (without a mailbox: is with the bus). Raises Busy after `seconds`."""
+        if self.mailbox is not None:
+            done = self._wait_for(lambda: self._spool.waiting()[0] == 0 or None, seconds) is not None
+        else:
+            done = self._wait_until(self._drain.caught_up, seconds)
+        if not done:
+            raise Busy(f"{self._spool.waiting()[0]} events of {self.author} have no receipt after {seconds:g} s; they are kept.")
+
+    def new_call(self) -> str:
+        """Return a name for a tool call that no other has."""
+        return f"call-{self._new_id().hex}"
+
+    def lag(self) -> Lag:
+        """Return how far the ledger is behind this author."""
+        events, size = self._spool.waiting()
+        oldest = self._spool.oldest()
+        age = 0.0 if oldest is None else (self._clock.now() - from_micros(oldest[1])).total_seconds()
+        return Lag(events, size, max(0.0, age))
+
+    def tool(
+        self, tool: str, resource: str, *, arguments: dict[str, Any] | None = None, run: str | None = None,
+        cause: Sequence[UUID] = (),
+    ) -> AbstractContextManager[ToolCall]:  # fmt: skip
+        """Put the block on record as one call of `tool` on `resource`. It begins once its start has a receipt.
+
+        An error in the block is recorded and goes on; an interruption (`BaseException`) is recorded as unknown outcome.
+        Raises Busy or RecordRefusedByLedger, with the tool not touched, when there is no receipt.
+        """
+        return on_record(self, tool, resource, arguments=arguments, run=run, cause=cause)
+
+    def recorded(
+        self, resource: str, *, tool: str | None = None, run: str | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorate a function so that each call of it is on record as a tool call on `resource`; see `tool`."""
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            @functools.wraps(function)
+            def call_on_record(*args: P.args, **kwargs: P.kwargs) -> R:
+                arguments = named_arguments(function, args, kwargs)
+                with self.tool(tool or tool_name(function), resource, arguments=arguments, run=run) as call:
+                    value = function(*args, **kwargs)
+                    call.finish(repr(value))
+                return value
+
+            return call_on_record
+
+        return decorate
+
+    def close(self, outcome: Literal["completed", "failed", "interrupted"] = "completed") -> None:
+        """End the session, wait at most CLOSE_SECONDS for the last receipts, and let go of everything.
+
+        What has no receipt by then stays in the spool for the next life. Harmless when repeated.
+        """
+        if self._closed:
+            return
+        try:
+            if self._session is not None and all(thread.is_alive() for thread in self._threads):
+                self._close_session(outcome)
+        finally:
+            self._closed = True
+            self._drain.stop()
+            for thread in self._threads:
+                thread.join(JOIN_SECONDS)
+            if self.mailbox is not None:
+                self.mailbox.close()
+            self._publisher.close()
+            self._spool.close()
+
+    def __enter__(self) -> Self:
+        """Return itself; `open` is called apart, since it may raise."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close, with the outcome that the block had."""
+        ended: Literal["completed", "failed", "interrupted"] = "completed" if error is None else "interrupted"
+        self.close("failed" if isinstance(error, Exception) else ended)
+
+    def _keep(self, kind: type[E], fields: dict[str, Any], sealed: Sealed | None) -> E:
+        """Give the event its place in the chain, sign it and put it on disk; raises SpoolFull and nothing has happened."""
+        with self._door:
+            self._demand_open()
+            assert self._session is not None
+            # The chain is read from the spool every time: whatever interrupted an earlier call, this cannot fork it.
+            head = self._spool.chain(self._session)
+            event = kind(
+                v=1, log_origin=self._trust.origin, author=self.author, key_id=self._signer.key_id, session=self._session,
+                seq=head.seq + 1, prev=head.header_hash, at=self._clock.now(), id=self._new_id(), **fields,
+            )  # fmt: skip
+            header = headers.encode(event)
+            envelope = Envelope(header, sign_header(self._signer, header), self._trust.epoch if sealed else 0, sealed)
+            record = envelope.to_bytes()
+            digest, moment = hashlib.sha256(record).digest(), micros(event.at)
+            name = headers.header_hash(header)
+            self._spool.append(Outgoing(event.session, event.seq, event.id, digest, moment, record, name))
+        self._drain.wake()
+        return event
+
+    def _wait_for_room(self, full: SpoolFull, started: float) -> None:
+        waited = time.monotonic() - started
+        left = SAY_AGAIN_SECONDS if self.room_seconds is None else self.room_seconds - waited
+        if left <= 0:
+            raise full
+        log.warning("%s %s has waited %.0f s for room.", full, self.author, waited)
+        self._spool.wait_for_room(full.size, min(left, SAY_AGAIN_SECONDS))
+
+    def _verdict(self, mailbox: Mailbox, event: Event) -> Verdict | None:
+        verdict = mailbox.verdict(event.id)
+        if verdict is None and self._spool.record_of(event.id) is None:
+            raise Refused(f"No receipt can come for {event.kind} {event.id}: this recorder did not write it, or too long ago.")
+        return verdict
+
+    def _wait_for(self, found: Callable[[], R], seconds: float) -> R | None:
+        """`Mailbox.wait_for`, going on while the bus is away."""
+        mailbox = self._demand_mailbox()
+        deadline = time.monotonic() + seconds
+        while True:
+            self._demand_open()
+            left = deadline - time.monotonic()
+            try:
+                return mailbox.wait_for(found, max(0.0, left))
+            except Busy as busy:
+                if left <= 0:
+                    return None
+                log.debug("%s", busy)
+                time.sleep(min(left, PAUSE_SECONDS))
+
+    def _wait_until(self, true: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not true():
+            self._demand_open()
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PAUSE_SECONDS)
+        return True
+
+    def _close_session(self, outcome: str) -> None:
+        try:
+            if self.room_seconds is None:
+                self.room_seconds = CLOSE_SECONDS
+            self.record(SessionClosed, outcome=outcome)
+            self.flush(CLOSE_SECONDS)
+        except Busy as busy:
+            log.warning("%s closes with its record incomplete: %s", self.author, busy)
+
+    def _demand_open(self) -> None:
+        if self._session is None or self._closed:
+            raise NotConfigured(f"The recorder of {self.author} is {'closed' if self._closed else 'not open yet'}.")
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        if dead:
+            raise RuntimeError(f"{dead[0]} ended with a defect (its traceback is above): nothing would reach the ledger.")
+
+    def _demand_mailbox(self) -> Mailbox:
+        if self.mailbox is None:
+            raise NotConfigured(f"The recorder of {self.author} has no mailbox, so no receipt can be waited for.")
+        return self.mailbox
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=f"tenuto-{name}-{self.author}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _receive(self) -> None:
+        """The mailbox's thread: take receipts in even while nobody waits for one."""
+        mailbox = self._demand_mailbox()
+        renewals, away = mailbox.renewals, False
+        while not self._drain.stopping.is_set():
+            try:
+                mailbox.pump(IDLE_SECONDS)
+                away = False
+            except Busy as busy:
+                if not away:
+                    log.warning("%s: %s", self.author, busy)
+                away = True
+                self._drain.stopping.wait(AWAY_SECONDS)
+            if mailbox.renewals != renewals:
+                # The inbox was made anew, so the broker lost it, and most likely what was on its way as well.
+                renewals = mailbox.renewals
+                self._drain.start_over()
+            for refusal in mailbox.take_refusals():
+                self._put_on_record(mailbox, refusal)
+
+    def _put_on_record(self, mailbox: Mailbox, refusal: DeliveryRefused) -> None:
+        """Record that a message failed, where this author's role may say so. Never waits: receipts come by this thread."""
+        key = mailbox.own_key()
+        if key is None or MessageRefused.__struct_config__.tag not in ENTITLED[key.role] or self._closed:
+            return
+        self._message_refusals += 1
+        if self._message_refusals > MESSAGE_REFUSALS_MAX:
+            return
+        cause = () if refusal.message is None else (refusal.message,)
+        try:
+            self._keep(MessageRefused, {"position": refusal.position, "reason": refusal.reason, "cause": cause}, None)
+        except SpoolFull as full:
+            log.warning("%s The refusal of a message is only in this log: %s", full, refusal)

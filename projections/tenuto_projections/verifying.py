@@ -1,0 +1,165 @@
+"""`tenuto verify`: all nine steps over a whole log, live or as files, and beside them what only the live ledger can get wrong.
+
+The steps prove the events. A live ledger also keeps columns and rows that are derived from the events (leaf hashes, kinds,
+session heads, the head row, payloads beside no event): ingest and readers lean on them, so each is compared with what the
+events say, and a difference is a failure like any other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from tenuto.following import Follower
+from tenuto.ledger import LedgerReader, SessionHead
+from tenuto.verification import LogWalk, VerificationFailed, Verified
+
+from .replay.records import Output, tick_lines, tick_records
+from .walked import NOT_DONE, Seen, Walk, Walked
+
+PAGE = 500
+SEEN_FILE = "seen.json"
+
+
+class LiveLedger(LedgerReader, Protocol):
+    """A reader that also shows what is stored beside the events."""
+
+    def session_heads(self) -> dict[UUID, SessionHead]:
+        """Return the stored head of every session."""
+        ...
+
+    def columns(self, start: int, limit: int) -> list[tuple[int, UUID, int, str, bytes]]:
+        """Return `(position, session, seq, kind, leaf hash)` as stored."""
+        ...
+
+    def stray_payloads(self, size: int) -> int:
+        """Return how many payloads lie beside no event."""
+        ...
+
+
+def verify_log(follower: Follower, walked: Walked, seen_folder: Path, live: LiveLedger | None) -> bool:
+    """Walk the log, print the nine ticks and return whether anything was signed; raises VerificationFailed.
+
+    `seen_folder` remembers the newest checkpoint from one verification to the next, for step 9.
+    """
+    walked.seen_before(load_seen(seen_folder))
+    head = None if live is None else live.head()
+    compare = None if live is None else _columns_compared(live)
+    with _progress() as progress:
+        task = progress.add_task("Verifying", total=None if head is None else head.size)
+        for page in follower.pages():
+            walked.take(page)
+            if compare is not None:
+                compare(page)
+            total = None if follower.checkpoint is None else follower.checkpoint.size
+            progress.update(task, completed=follower.walk.size, total=total)
+        walked.verify(follower)
+    walk = walked.walk(follower)
+    unsigned = 0
+    if live is not None and head is not None:
+        # What is appended but not yet signed is walked too, so that nothing stored goes unlooked at.
+        unsigned = _verify_unsigned(follower.walk, live, compare, head.size)
+        _verify_derived(follower.walk, live)
+    if walk.seen is not None:
+        save_seen(seen_folder, walk.seen)
+    _print(walk, unsigned, live=live is not None)
+    return walk.seen is not None
+
+
+def load_seen(folder: Path) -> Seen | None:
+    """Return the checkpoint that the last verification saw; raises VerificationFailed when the note of it is damaged."""
+    file = folder / SEEN_FILE
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Seen)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise VerificationFailed(9, f"{file}, which holds the last checkpoint seen, is damaged: {error}") from error
+
+
+def save_seen(folder: Path, seen: Seen) -> None:
+    """Keep the checkpoint for the next verification, whole or not at all."""
+    with suppress(FileExistsError):
+        folder.mkdir(parents=True, mode=0o700)
+    staged = folder / f"{SEEN_FILE}.{os.getpid()}"
+    staged.write_bytes(msgspec.json.encode(seen) + b"\n")
+    staged.replace(folder / SEEN_FILE)
+
+
+def _columns_compared(live: LiveLedger) -> Callable[[list[Verified]], None]:
+    def compare(page: list[Verified]) -> None:
+        stored = live.columns(page[0].position, len(page))
+        for verified, found in zip(page, stored, strict=False):
+            event = verified.event
+            expected = (verified.position, event.session, event.seq, event.kind, verified.leaf)
+            if found != expected:
+                names = ("position", "session", "sequence number", "kind", "leaf hash")
+                wrong = [name for name, one, other in zip(names, found, expected, strict=True) if one != other]
+                raise VerificationFailed(6, f"the stored {', '.join(wrong)} is not that of the event", verified.position)
+
+    return compare
+
+
+def _verify_unsigned(
+    walk: LogWalk, live: LiveLedger, compare: Callable[[list[Verified]], None] | None, size: int
+) -> int:
+    start = walk.size
+    while walk.size < size:
+        entries = live.read(walk.size, min(PAGE, size - walk.size))
+        if not entries:
+            raise VerificationFailed(6, f"the head row counts {size} events, the ledger ends before", walk.size)
+        page = walk.take(entries)
+        if compare is not None:
+            compare(page)
+    return walk.size - start
+
+
+def _verify_derived(walk: LogWalk, live: LiveLedger) -> None:
+    head = live.head()
+    heads = live.session_heads()
+    while walk.size < head.size:  # it moved on meanwhile
+        walk.take(live.read(walk.size, min(PAGE, head.size - walk.size)))
+        head, heads = live.head(), live.session_heads()
+    if head.size != walk.size or head.frontier != walk.frontier.to_bytes():
+        raise VerificationFailed(6, f"the head row, over {head.size} events, is not that of the events stored")
+    if live.head().size == walk.size and heads != walk.sessions.heads:
+        differing = {session for session in heads.keys() | walk.sessions.heads.keys()
+                     if heads.get(session) != walk.sessions.heads.get(session)}  # fmt: skip
+        raise VerificationFailed(4, f"the stored head of session {min(differing)} is not that of its last event")
+    stray = live.stray_payloads(walk.size)
+    if stray:
+        raise VerificationFailed(5, f"{stray} payloads lie beside no event")
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+
+
+def _print(walk: Walk, unsigned: int, *, live: bool) -> None:
+    seen = walk.seen
+    if seen is None:
+        Output().emit({"verified": False, "reason": "nothing is signed"}, [Text("The log has signed nothing yet.")])
+        return
+    left_out = [tick.step for tick in walk.ticks if tick.state == NOT_DONE]
+    shown = {
+        "verified": True, "origin": seen.origin, "size": seen.size, "root": seen.root, "unsigned": unsigned,
+        "live": live, "not_done": left_out, "steps": tick_records(walk.ticks),
+    }  # fmt: skip
+    verdict = f"The log {seen.origin} holds: {seen.size:,} events under the root {seen.root[:16]}."
+    lines = [*tick_lines(walk.ticks), Text(verdict, style="bold green")]
+    if unsigned:
+        lines.append(Text(f"{unsigned:,} more events are stored and sound, but not signed yet.", style="yellow"))
+    if left_out:
+        lines.append(Text(f"Not done here: step {', '.join(map(str, left_out))}, for the reason said above.", style="yellow"))
+    Output().emit(shown, lines)

@@ -1,0 +1,147 @@
+"""A payload is the one its header commits to, and it can be read by those it was sealed to and by nobody else."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nacl import bindings
+from tenuto.events import PAYLOAD_BYTES_MAX
+from tenuto.payload import (
+    SALT_BYTES,
+    SEALED_KEY_BYTES,
+    TAG_BYTES,
+    WRAPPED_KEY_BYTES,
+    Ciphertext,
+    PayloadRefused,
+    commitment,
+    open_payload,
+    open_seal,
+    reseal,
+    seal,
+    unwrap_key,
+    wrap_key,
+)
+from tenuto.signing import SeedSigner
+
+from tests.golden.world import box
+
+PUBLIC, SECRET = bindings.crypto_box_seed_keypair(b"e" * 32)
+STORAGE_KEY = b"s" * 32
+TEXT = b"rm -rf build"
+
+
+def opened(plaintext: bytes) -> tuple[Ciphertext, bytes, str]:
+    """Ciphertext, payload key and commitment of a sealed payload."""
+    sealed, commit = seal(plaintext, PUBLIC)
+    return sealed.ciphertext, open_seal(sealed.sealed_key, PUBLIC, SECRET), commit
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=2000))
+def test_what_was_sealed_opens_to_the_same_bytes(plaintext: bytes) -> None:
+    ciphertext, key, commit = opened(plaintext)
+    assert open_payload(ciphertext, key, commit, len(plaintext)) == plaintext
+
+
+def test_the_commitment_is_a_salted_hash_apart_from_leaves_and_nodes() -> None:
+    assert commitment(b"salt", b"text") == hashlib.sha256(b"\x02salttext").digest()
+
+
+def test_the_same_text_twice_has_two_keys_two_salts_and_two_commitments() -> None:
+    (first, key, commit), (second, other_key, other_commit) = opened(TEXT), opened(TEXT)
+    assert key != other_key
+    assert commit != other_commit
+    assert first.nonce != second.nonce
+    assert first.body != second.body
+
+
+def test_sizes_are_as_the_envelope_reckons_them() -> None:
+    sealed, _ = seal(TEXT, PUBLIC)
+    assert len(sealed.sealed_key) == SEALED_KEY_BYTES
+    assert len(sealed.ciphertext.body) == SALT_BYTES + len(TEXT) + TAG_BYTES
+    assert len(wrap_key(b"k" * 32, STORAGE_KEY, b"")) == WRAPPED_KEY_BYTES
+
+
+def test_a_payload_is_refused_one_byte_above_its_limit() -> None:
+    ciphertext, key, commit = opened(bytes(PAYLOAD_BYTES_MAX))
+    assert len(open_payload(ciphertext, key, commit, PAYLOAD_BYTES_MAX)) == PAYLOAD_BYTES_MAX
+    with pytest.raises(PayloadRefused, match="Store it elsewhere") as caught:
+        seal(bytes(PAYLOAD_BYTES_MAX + 1), PUBLIC)
+    assert caught.value.reason == "oversized"
+
+
+def test_another_epoch_key_does_not_open_the_payload_key() -> None:
+    sealed, _ = seal(TEXT, PUBLIC)
+    with pytest.raises(PayloadRefused, match="epoch key"):
+        open_seal(sealed.sealed_key, *bindings.crypto_box_seed_keypair(b"f" * 32))
+
+
+def test_another_payload_key_does_not_open_the_payload() -> None:
+    ciphertext, _, commit = opened(TEXT)
+    with pytest.raises(PayloadRefused):
+        open_payload(ciphertext, b"k" * 32, commit, len(TEXT))
+
+
+def test_no_byte_of_a_ciphertext_may_change() -> None:
+    ciphertext, key, commit = opened(TEXT)
+    for place in range(len(ciphertext.body)):
+        body = bytearray(ciphertext.body)
+        body[place] ^= 1
+        with pytest.raises(PayloadRefused):
+            open_payload(Ciphertext(ciphertext.nonce, bytes(body)), key, commit, len(TEXT))
+
+
+def test_a_payload_does_not_open_under_the_commitment_of_another_event() -> None:
+    ciphertext, key, _ = opened(TEXT)
+    _, _, other = opened(TEXT)
+    with pytest.raises(PayloadRefused, match="belongs to another event"):
+        open_payload(ciphertext, key, other, len(TEXT))
+
+
+@pytest.mark.parametrize("salted", [b"t" * SALT_BYTES + TEXT, b"s" * SALT_BYTES + b"another text", b"short", b""])
+def test_an_author_who_seals_another_text_than_it_committed_to_is_refused(salted: bytes) -> None:
+    """The author holds the key, so the cipher opens; only the commitment tells."""
+    commit = commitment(b"s" * SALT_BYTES, TEXT)
+    forged = box(salted, commit, b"n" * 24, b"k" * 32, PUBLIC)
+    with pytest.raises(PayloadRefused, match="commits to"):
+        open_payload(forged.ciphertext, b"k" * 32, commit.hex(), len(TEXT))
+
+
+def test_a_byte_moved_between_salt_and_text_is_caught_by_the_length() -> None:
+    """The hash is over salt and text joined; the fixed length of the salt and the stated length of the text separate them."""
+    ciphertext, key, commit = opened(TEXT)
+    for length in (len(TEXT) - 1, len(TEXT) + 1, 0):
+        with pytest.raises(PayloadRefused, match="payload bytes"):
+            open_payload(ciphertext, key, commit, length)
+
+
+def test_a_wrapped_key_is_bound_to_its_payload_and_its_storage_key() -> None:
+    wrapped = wrap_key(b"k" * 32, STORAGE_KEY, b"this payload")
+    assert unwrap_key(wrapped, STORAGE_KEY, b"this payload") == b"k" * 32
+    for storage_key, context in ((STORAGE_KEY, b"that payload"), (b"t" * 32, b"this payload")):
+        with pytest.raises(PayloadRefused):
+            unwrap_key(wrapped, storage_key, context)
+
+
+@pytest.mark.parametrize("length", [0, 23, 24, 39, WRAPPED_KEY_BYTES - 1])
+def test_a_cut_wrapped_key_is_refused(length: int) -> None:
+    with pytest.raises(PayloadRefused):
+        unwrap_key(wrap_key(b"k" * 32, STORAGE_KEY, b"")[:length], STORAGE_KEY, b"")
+
+
+@pytest.mark.parametrize(("nonce", "body"), [(b"", b""), (b"n" * 23, b"b" * 40), (b"n" * 24, b"")])
+def test_a_ciphertext_of_impossible_size_is_refused(nonce: bytes, body: bytes) -> None:
+    _, key, commit = opened(TEXT)
+    with pytest.raises(PayloadRefused):
+        open_payload(Ciphertext(nonce, body), key, commit, len(TEXT))
+
+
+def test_a_message_is_resealed_to_the_key_that_its_receiver_signs_with() -> None:
+    receiver, other = SeedSigner("infrastructure", b"i" * 32), SeedSigner("deployment", b"d" * 32)
+    sealed = reseal(b"k" * 32, receiver.public_key)
+    assert receiver.open_seal(sealed) == b"k" * 32
+    with pytest.raises(PayloadRefused):
+        other.open_seal(sealed)
