@@ -1,8 +1,8 @@
 """From the ledger to the inboxes: receipts, messages and key news, each with its proof.
 
-What belongs into an inbox is a pure function of the events, so delivery keeps no state of its own: where an inbox stands is
-read from its last record, and one that was made anew simply gets everything again. A receiver skips the positions that it
-has, and checks everything else for itself; delivery can withhold, but it cannot invent.
+What belongs into an inbox is a pure function of the events, so delivery keeps no state of its own: where an inbox
+stands is read from its last record, and one that was made anew simply gets everything again. A receiver skips the
+positions that it has, and checks everything else for itself; delivery can withhold, but it cannot invent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -99,8 +100,10 @@ class Delivery:
             self._find_places(checkpoint)
             return self._deliver(checkpoint)
         except Busy:
-            # The bus may have lost any of them meanwhile.
+            # The bus may have lost any of them meanwhile; and it takes nothing again before what is on its way is settled.
             self._forget_places()
+            with suppress(Busy):
+                self._publisher.flush(FLUSH_SECONDS)
             raise
 
     def close(self) -> None:

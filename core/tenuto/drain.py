@@ -1,8 +1,8 @@
 """From the spool to the bus, in order, again and again until the ledger's receipts have emptied the spool.
 
-What the bus acknowledges counts for nothing here: a broker may lose everything it acknowledged. So publishing starts over
-from the oldest event without receipt whenever something speaks for a loss: the bus was away, its offsets ran back, or no
-receipt came for a while. Ingest makes repetition harmless; a hole in a session is what costs.
+What the bus acknowledges counts for nothing here: a broker may lose everything it acknowledged. So publishing starts
+over from the oldest event without receipt whenever something speaks for a loss: the bus was away, its offsets ran
+back, or no receipt came for a while. Ingest makes repetition harmless; a hole in a session is what costs.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     "TNI1" | u64 position | u64 after | u64 recorded_at, microseconds since 1970
            | u16 note length | checkpoint note | u8 number of hashes | inclusion proof, 32 bytes each | envelope
 
-All integers are big-endian. The envelope is the author's own bytes (`tenuto.envelope`); where the event is a message, the
-payload lies beside it with its key sealed to the receiver instead of the ledger.
+All integers are big-endian. The envelope is the author's own bytes (`tenuto.envelope`); where the event is a message,
+the payload lies beside it with its key sealed to the receiver instead of the ledger.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def parse_enclosure(record: bytes) -> Enclosure:
         raise EnclosureRefused(f"The record ends after {len(record):,} bytes, inside its proof of {hashes} hashes.")
     starts = range(note_end + 1, end, HASH_BYTES)
     proof = tuple(record[start : start + HASH_BYTES] for start in starts)
-    return Enclosure(position, after, from_micros(moment), record[_HEAD.size : note_end], proof, parse(record[end:]))
+    envelope = parse(record[end:])
+    if envelope.epoch != 0:
+        raise EnclosureRefused("The payload key is marked as sealed to the ledger, not to the receiver.")
+    return Enclosure(position, after, from_micros(moment), record[_HEAD.size : note_end], proof, envelope)
 
 
 def verify_enclosure(

@@ -23,7 +23,7 @@ from uuid import UUID
 
 import msgspec
 
-from .bus import Bus, BusRecord, TopicChanged, TopicReader
+from .bus import Bus, BusRecord, TopicChanged, TopicMissing, TopicReader
 from .clock import Clock
 from .errors import Busy, NotConfigured
 from .events.base import Name
@@ -124,7 +124,8 @@ class Ingest:
             except TopicChanged as changed:
                 log.warning("%s", changed)
                 partition.close()
-            except Busy as busy:
+            except (Busy, TopicMissing) as busy:
+                # A broker that forgot a topic it had is away like any other: authors will send again what it lost.
                 self.waiting, partition.owned = str(busy), False
         return entered
 
@@ -157,7 +158,6 @@ class Ingest:
             self._keys.refresh()
             self._doubles.refresh()
             self._load_parked(partition)
-            # The first claim of a topic made anew may stand before its first kept record, never behind it.
             partition.reader.seek(offset)
             partition.owned, partition.watching_since = True, self._clock.now()
         return partition.reader

@@ -1,12 +1,13 @@
 """The way back: receipts for what this author recorded, messages addressed to it, and news of everybody's keys.
 
-The inbox lies on a bus that nobody trusts, so every record is checked here before anything is made of it, by the steps of
-`tenuto.verification`: (7) the log signed the checkpoint, (9) which is not older than the last one seen, (6) the leaf is in
-its tree, (1) the event decodes and is of this log, (2) its key was its author's and entitled, by a ring folded from the
-verified `key.*` events that came before, (3) the signature holds, the event is meant for this author, and (5) a message's
-payload opens and is what its header commits to. What fails before (5) is nobody's and moves no position. The records of
-an inbox are chained by position, so that what was damaged or left out stops the inbox instead of passing unnoticed: it
-may have been the revocation of a key. What no receiver can see is that the end is withheld; the full log is for that.
+The inbox lies on a bus that nobody trusts, so every record is checked here before anything is made of it, by the
+steps of `tenuto.verification`: (7) the log signed the checkpoint, (9) which is not older than the last one seen, (6)
+the leaf is in its tree, (1) the event decodes and is of this log, (2) its key was its author's and entitled, by a
+ring folded from the verified `key.*` events that came before, (3) the signature holds, the event is meant for this
+author, and (5) a message's payload opens and is what its header commits to. What fails before (5) is nobody's and
+moves no position. The records of an inbox are chained by position, so that what was damaged or left out stops the
+inbox instead of passing unnoticed: it may have been the revocation of a key. What no receiver can see is that the end
+is withheld; the full log is for that.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 
 `record` builds the header, commits to the payload and seals it, signs, and keeps the event on disk; only then does it
 return, and only then does the bus see anything. From there on a thread of the recorder publishes until the ledger's
-receipt has come back and was verified. Nothing is ever dropped: while the bus is away the spool grows, when the spool is
-full the caller waits, and what a crash leaves behind goes out first in the next life.
+receipt has come back and was verified. Nothing is ever dropped: while the bus is away the spool grows, when the spool
+is full the caller waits, and what a crash leaves behind goes out first in the next life.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -93,7 +93,7 @@ class Sealer:
         self._ready = False
         self._published: bytes | None = None
 
-    def __enter__(self) -> Sealer:
+    def __enter__(self) -> Self:
         """Nothing is taken before the first `seal`."""
         return self
 

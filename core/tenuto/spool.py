@@ -1,8 +1,9 @@
 """What an author's process must not lose: events without receipt, and messages received but not done.
 
-One SQLite file per author, readable by its owner only, and payloads lie in it encrypted. An event is in here, durably,
-before the bus sees it, and leaves when the ledger's receipt was verified. The author's chain stands here as well, moved in
-the same transaction as the event that moves it: wherever a process is interrupted, it cannot sign two events for one place.
+One SQLite file per author, readable by its owner only, and payloads lie in it encrypted. An event is in here,
+durably, before the bus sees it, and leaves when the ledger's receipt was verified. The author's chain stands here as
+well, moved in the same transaction as the event that moves it: wherever a process is interrupted, it cannot sign two
+events for one place.
 """
 
 from __future__ import annotations

@@ -94,9 +94,12 @@ def main(arguments: list[str]) -> int:
     for path in FOLDER.glob("*.json"):
         if path.name not in wanted:
             path.unlink()
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text)
-    print(f"Wrote {len(wanted)} golden files.")
+    stale = [
+        name for name, text in wanted.items() if not (FOLDER / name).is_file() or (FOLDER / name).read_text() != text
+    ]
+    for name in stale:
+        (FOLDER / name).write_text(wanted[name])
+    print(f"Wrote {len(stale)} of {len(wanted)} golden files; the others were so already.")
     return 0
 
 

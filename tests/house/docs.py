@@ -200,8 +200,9 @@ def stale() -> list[str]:
 def main(arguments: list[str]) -> int:
     """Write the pages, or compare them and end with 1 when one differs."""
     if arguments == ["--write"]:
-        for name, page in PAGES.items():
-            (ROOT / name).write_text(page())
+        for name in stale():
+            (ROOT / name).write_text(PAGES[name]())
+            print(f"Wrote {name}.")
         return 0
     for name in stale():
         print(f"{name} is not as the code says; run `python -m tests.house.docs --write`.")

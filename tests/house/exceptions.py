@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 # File or `file::function` -> its present size. These limits are a ratchet: lower the number whenever you can.
 SIZES: Mapping[str, int] = {
-    "core/tenuto/adapters/kafka.py": 495,
+    "core/tenuto/adapters/kafka.py": 491,
 }
 
 VAGUE_NAMES: Mapping[str, str] = {

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Self
 
@@ -204,9 +205,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="tenuto-kafka-") as directory, ApacheKafka(Path(directory)) as kafka:
         print(f"Apache Kafka {VERSION} answers. Stop it with Ctrl-C.\nexport KAFKA_BOOTSTRAP_SERVERS={kafka.bootstrap}", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        asked_to_stop = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: asked_to_stop.set())
+        asked_to_stop.wait()
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     main()

@@ -1,122 +1,23 @@
-"""The sealer: it signs what extends, refuses what contradicts, and recovers from a crash at any point."""
+"""The sealer signs what extends what it signed, and refuses whatever contradicts it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tenuto import sealing
 from tenuto.errors import Busy
 from tenuto.ledger import Head, Recorded
-from tenuto.log.checkpoint import parse_checkpoint
-from tenuto.log.cosigning import CheckpointWitness
-from tenuto.log.durable import write_durably
-from tenuto.log.merkle import Frontier, leaf_hash
-from tenuto.log.note import Cosigner, NoteSigner, NoteVerifier
-from tenuto.log.tiles import TileFolder, verify_tiles
-from tenuto.log.witness import Witness
-from tenuto.log.witnessing import AddCheckpoint, parse_policy, verify_policy
-from tenuto.sealing import Sealed, Sealer, SealRefused
+from tenuto.log.note import NoteSigner
+from tenuto.log.tiles import TileFolder
+from tenuto.sealing import SealRefused
 
-from tests.unit.log.naive import StoppedClock
-
-ORIGIN = "log.example/a"
-LOG = NoteSigner(ORIGIN, bytes(32))
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-class ListedLedger:
-    """A `LedgerReader` over a list, with a head that follows unless a test sets another."""
-
-    def __init__(self, count: int = 0) -> None:
-        self.entries: list[Recorded] = []
-        self.false_head: Head | None = None
-        self.write(count)
-
-    def write(self, count: int, salt: str = "") -> None:
-        for position in range(len(self.entries), len(self.entries) + count):
-            state = f"{salt}state {position}".encode()
-            self.entries.append(Recorded(position, START + timedelta(seconds=position), state))
-
-    def change(self, position: int) -> None:
-        old = self.entries[position]
-        self.entries[position] = Recorded(old.position, old.recorded_at, old.state + b"!", old.payload)
-
-    def true_head(self) -> Head:
-        frontier = Frontier().extend(leaf_hash(entry.entry) for entry in self.entries)
-        return Head(frontier.size, frontier.to_bytes())
-
-    def head(self) -> Head:
-        return self.false_head or self.true_head()
-
-    def read(self, start: int, limit: int, *, payloads: bool = True) -> list[Recorded]:
-        assert not payloads, "the sealer needs no payloads"
-        return [entry for entry in self.entries if entry.position >= start][:limit]
-
-    def read_kinds(self, kinds: Sequence[str], start: int, limit: int) -> list[Recorded]:
-        raise AssertionError("the sealer reads everything")
-
-
-class Home:
-    """The sealer's world: a ledger, a state folder, a log folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.ledger, self.state, self.log = ListedLedger(), path / "state", path / "log"
-        self.clock = StoppedClock()
-
-    @contextmanager
-    def sealer(
-        self, witnesses: Sequence[CheckpointWitness] = (), signer: NoteSigner = LOG, origin: str = ORIGIN
-    ) -> Iterator[Sealer]:
-        with Sealer(
-            reader=self.ledger, tiles=TileFolder(self.log), state=self.state, signer=signer, origin=origin,
-            witnesses=witnesses, clock=self.clock,
-        ) as sealer:  # fmt: skip
-            yield sealer
-
-    def seal(self, witnesses: Sequence[CheckpointWitness] = ()) -> Sealed | None:
-        """One step of a sealer that has just been started."""
-        with self.sealer(witnesses) as sealer:
-            return sealer.seal()
-
-    def published(self) -> int:
-        note = TileFolder(self.log).published()
-        return 0 if note is None else parse_checkpoint(note, LOG.vkey, ORIGIN).size
-
-    def check(self) -> None:
-        """The published checkpoint is that of the ledger's first events, and every tile agrees with it."""
-        note = TileFolder(self.log).published()
-        assert note is not None
-        checkpoint = parse_checkpoint(note, LOG.vkey, ORIGIN)
-        leaves = [leaf_hash(entry.entry) for entry in self.ledger.entries[: checkpoint.size]]
-        assert checkpoint.root == Frontier().extend(leaves).root()
-        verify_tiles(TileFolder(self.log), checkpoint.size, checkpoint.root)
+from tests.unit.sealers_home import LOG, ORIGIN, Home
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
-
-
-def near(path: Path, name: str, clock: StoppedClock) -> Witness:
-    return Witness(cosigner=Cosigner(name, name.encode().ljust(32)), logs=[LOG.verifier], state=path / name, clock=clock)
-
-
-class Bridge:
-    """A witness in this process, as the sealer sees it."""
-
-    def __init__(self, witness: Witness) -> None:
-        self.verifier: NoteVerifier = witness.verifier
-        self.away = False
-        self._witness = witness
-
-    def add_checkpoint(self, request: AddCheckpoint) -> bytes:
-        if self.away:
-            raise Busy("it is away.")
-        return self._witness.add_checkpoint(request.to_bytes())
 
 
 def test_a_growing_ledger_is_sealed_step_by_step(home: Home) -> None:
@@ -267,7 +168,7 @@ def test_a_state_that_was_rolled_back_is_noticed_by_what_was_published(home: Hom
     refused(home, "knows of 0: it was rolled back or lost")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"size":3,"frontier":"","note":"","staged":""}', b'{"size":-1}', b"[]"])
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"size":3,"frontier":"","note":""}', b'{"size":-1}', b"[]"])
 def test_a_state_that_cannot_be_read_is_refused(home: Home, content: bytes) -> None:
     home.ledger.write(3)
     home.seal()
@@ -304,120 +205,24 @@ def test_a_log_folder_that_was_changed_at_its_edge_is_refused(home: Home) -> Non
     refused(home, "not those that were signed|log folder was changed")
 
 
+@pytest.mark.parametrize("name", ["tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/001.p/44"])
+def test_a_log_folder_that_was_changed_under_a_running_sealer_is_refused(home: Home, name: str) -> None:
+    home.ledger.write(300)
+    with home.sealer() as sealer:
+        sealer.seal()
+        content = (home.log / name).read_bytes()
+        (home.log / name).write_bytes(content[:-1] + b"!")
+        home.ledger.write(1)
+        with pytest.raises(SealRefused, match=r"not those that were signed|does not hash to its tile"):
+            sealer.seal()
+    assert home.published() == 300
+
+
 def test_a_log_folder_that_was_lost_is_refused(home: Home) -> None:
     home.ledger.write(5)
     home.seal()
     (home.log / "tile/0/000.p/5").unlink()
     refused(home, "Restore the folder")
-
-
-class Crash(RuntimeError):
-    """The process ends here."""
-
-
-Writer = Callable[[dict[Path, bytes]], None]
-
-
-class FaultyTiles(TileFolder):
-    """Fails at one point, before or after it did the thing."""
-
-    def __init__(self, path: Path, point: str, *, persisted: bool) -> None:
-        super().__init__(path)
-        self._point, self._persisted = point, persisted
-
-    def apply(self, files: object) -> None:
-        with crashing(self._point == "apply", persisted=self._persisted) as do:
-            if do:
-                super().apply(files)  # type: ignore[arg-type]
-
-    def publish(self, note: bytes) -> None:
-        with crashing(self._point == "publish", persisted=self._persisted) as do:
-            if do:
-                super().publish(note)
-
-
-@contextmanager
-def crashing(here: bool, *, persisted: bool) -> Iterator[bool]:
-    yield persisted or not here
-    if here:
-        raise Crash
-
-
-def faulty_writer(file: str, *, persisted: bool) -> Writer:
-    def write(files: dict[Path, bytes]) -> None:
-        with crashing(any(path.name == file for path in files), persisted=persisted) as do:
-            if do:
-                write_durably(files)
-
-    return write
-
-
-# A point of the step, the file of the sealer's state it writes, and whether the checkpoint exists after the crash.
-POINTS = [
-    ("stage", "staged", False, False), ("stage", "staged", True, False),
-    ("swap", "signed.json", False, False), ("swap", "signed.json", True, True),
-    ("apply", "", False, True), ("apply", "", True, True),
-    ("publish", "", False, True), ("publish", "", True, True),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("sizes", [(0, 5), (5, 9), (255, 256), (250, 513)], ids=str)
-@pytest.mark.parametrize(("point", "file", "persisted", "moved"), POINTS)
-def test_a_crash_at_any_point_recovers_by_the_ordinary_step(
-    home: Home, monkeypatch: pytest.MonkeyPatch, point: str, file: str, persisted: bool, moved: bool, sizes: tuple[int, int]
-) -> None:
-    old, new = sizes
-    home.ledger.write(old)
-    home.seal()
-    home.ledger.write(new - old)
-    tiles = FaultyTiles(home.log, point, persisted=persisted)
-    sealer = Sealer(reader=home.ledger, tiles=tiles, state=home.state, signer=LOG, origin=ORIGIN, clock=home.clock)
-    with monkeypatch.context() as patched, sealer:
-        if file:
-            patched.setattr(sealing, "write_durably", faulty_writer(file, persisted=persisted))
-        with pytest.raises(Crash):
-            sealer.seal()
-    assert home.published() in ({new, old} if moved else {old})
-
-    more = 2 if moved else 0  # new events between crash and restart: what was signed must still come out as signed
-    home.ledger.write(more)
-    sealed = home.seal()
-    assert sealed is not None
-    assert sealed.checkpoint.size == home.published() == new + more
-    home.check()
-    assert not (home.state / "staged").exists()
-
-
-def test_a_checkpoint_that_was_signed_before_a_crash_is_the_one_published_after_it(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home.ledger.write(5)
-    with monkeypatch.context() as patched, home.sealer() as sealer:
-        patched.setattr(sealing, "write_durably", faulty_writer("signed.json", persisted=True))
-        with pytest.raises(Crash):
-            sealer.seal()
-    home.ledger.change(2)
-    with pytest.raises(SealRefused, match="below position 5"):
-        home.seal()
-    assert home.published() == 5, "the promise was kept before the ledger was judged"
-
-
-def test_a_sealer_that_survived_a_failed_write_goes_on_in_the_same_process(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home.ledger.write(5)
-    with home.sealer() as sealer:
-        for file in ("staged", "signed.json"):
-            for persisted in (False, True):
-                with monkeypatch.context() as patched, pytest.raises(Crash):
-                    patched.setattr(sealing, "write_durably", faulty_writer(file, persisted=persisted))
-                    sealer.seal()
-                    pytest.fail("the write should have failed")
-                home.ledger.write(1)
-        while sealer.seal() is not None:
-            pass
-    assert home.published() == len(home.ledger.entries)
-    home.check()
 
 
 def test_a_state_changed_by_someone_else_between_reading_and_signing_is_refused(home: Home) -> None:
@@ -440,58 +245,6 @@ def test_a_state_changed_by_someone_else_between_reading_and_signing_is_refused(
         with pytest.raises(SealRefused, match="Another process changed the state"):
             sealer.seal()
     (home.state / "signed.json").write_bytes(newest)
-
-
-def test_the_published_note_carries_the_cosignatures(home: Home, tmp_path: Path) -> None:
-    first, second = (Bridge(near(tmp_path, name, home.clock)) for name in ("w1.example", "w2.example"))
-    keys = f"log {LOG.vkey}\nwitness a {first.verifier.vkey}\nwitness b {second.verifier.vkey}\n"
-    policy = parse_policy(keys + "group both all a b\nquorum both\n")
-    for _ in range(3):
-        home.ledger.write(100)
-        sealed = home.seal([first, second])
-        assert sealed is not None
-        assert sealed.cosigned_by == ("w1.example", "w2.example")
-        assert sealed.alarms == ()
-        note = TileFolder(home.log).published()
-        assert note is not None
-        assert verify_policy(note, policy, ORIGIN) == sealed.checkpoint
-
-
-def test_a_witness_that_is_away_does_not_stop_sealing_and_cosigns_when_it_is_back(
-    home: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = (Bridge(near(tmp_path, name, home.clock)) for name in ("w1.example", "w2.example"))
-    first.away = True
-    home.ledger.write(5)
-    with home.sealer([first, second]) as sealer:
-        sealed = sealer.seal()
-        assert sealed is not None
-        assert sealed.cosigned_by == ("w2.example",)
-        assert sealed.alarms == ("No cosignature by w1.example over 5 entries: it is away.",)
-        assert sealed.alarms[0] in caplog.text
-        home.ledger.write(5)
-        second_step = sealer.seal()
-        assert second_step is not None
-        assert second_step.cosigned_by == ("w2.example",)
-        first.away = False
-        assert sealer.seal() is None
-        home.clock.pass_seconds(5)
-        sealed = sealer.seal()
-        assert sealed is not None
-        assert sealed.checkpoint.size == 10
-        assert sealed.cosigned_by == ("w1.example", "w2.example")
-        assert sealer.seal() is None
-
-
-def test_after_a_restart_the_cosignatures_already_had_are_kept(home: Home, tmp_path: Path) -> None:
-    first, second = (Bridge(near(tmp_path, name, home.clock)) for name in ("w1.example", "w2.example"))
-    second.away = True
-    home.ledger.write(5)
-    home.seal([first, second])
-    first.away, second.away = True, False
-    sealed = home.seal([first, second])
-    assert sealed is not None
-    assert sealed.cosigned_by == ("w1.example", "w2.example")
 
 
 def test_a_checkpoint_file_that_is_not_this_logs_is_refused(home: Home) -> None:

@@ -13,6 +13,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 from ..errors import Busy, NotConfigured, TenutoError
@@ -113,7 +114,7 @@ class WitnessServer:
             self._thread = None
         self._server.server_close()
 
-    def __enter__(self) -> WitnessServer:
+    def __enter__(self) -> Self:
         """Start."""
         self.start()
         return self
@@ -163,7 +164,7 @@ class _Exchange(BaseHTTPRequestHandler):
         except WitnessRefused as refusal:
             return self._answer(refusal.status, f"{refusal}\n".encode())
         except (TenutoError, OSError) as trouble:
-            log.error("The witness cannot answer: %s", trouble)
+            log.exception("The witness cannot answer.", exc_info=trouble)
             return self._answer(500, b"The witness is in trouble.\n")
 
     def do_GET(self) -> None:

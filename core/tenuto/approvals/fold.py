@@ -196,7 +196,7 @@ class Approvals:
             return 2, f"{owner} started this or answers for the agent that asks."
         # Who approved may still deny, and need not withdraw first; an approval is not heard twice, nor after a denial.
         heard = [vote.decision for vote in case.votes if vote.owner == owner and vote.counts]
-        if heard:
+        if "deny" in heard or (heard and event.decision == "approve"):
             return 5, f"{owner} has voted already."
         if event.decision == "approve" and self._over_cap(owner, verified.recorded_at):
             return 4, f"{owner} made {DECISIONS_PER_HOUR_MAX} decisions in the last 60 minutes."

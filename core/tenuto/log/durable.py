@@ -22,7 +22,7 @@ def write_durably(files: Mapping[Path, bytes]) -> None:
         touched.add(path.parent)
         _write_flushed(_beside(path), data)
     for path in files:
-        os.replace(_beside(path), path)
+        _beside(path).replace(path)
     for folder in touched:
         _flush_folder(folder)
 

@@ -11,10 +11,10 @@ file never changes once it is there; partial tiles go away when the full one exi
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..errors import Refused, TenutoError
 from .durable import write_durably
@@ -27,6 +27,7 @@ CHECKPOINT_FILE = "checkpoint"
 ENTRIES = "entries"
 _CACHED_TILES = 128
 _LENGTH = struct.Struct(">H")
+Read = TypeVar("Read")
 
 
 class TilesRefused(Refused):
@@ -104,6 +105,7 @@ class TileFolder:
         self.path = path
         self._staged = staged or {}
         self._subtrees = lru_cache(maxsize=_CACHED_TILES)(self._read_subtrees)
+        self._found: dict[tuple[int, int], str] = {}
 
     def over(self, staged: Mapping[str, bytes]) -> TileFolder:
         """Return a view in which these files are present already."""
@@ -113,13 +115,12 @@ class TileFolder:
         """Return the root of a complete subtree, see `HashSource`; raises TileMissing."""
         tile_level, height = divmod(level, TILE_HEIGHT)
         number, place = divmod(index, TILE_WIDTH >> height)
-        path = self._find(tile_level, number, (place + 1) << height)
-        return self._subtrees(path)[height][place]
+        return self._rows(tile_level, number, (place + 1) << height)[height][place]
 
     def verify_tile(self, tile: Tile) -> None:
         """Raise TilesRefused, naming the file, unless it begins with exactly these hashes; TileMissing if none can."""
-        path = self._find(tile.level, tile.number, tile.width)
-        if self._read(path)[: len(tile.data)] != tile.data:
+        path, data = self._read_found(tile.level, tile.number, tile.width, self._read)
+        if data[: len(tile.data)] != tile.data:
             raise TilesRefused(f"{path} is not what the entries hash to.")
 
     def edges(self, size: int) -> list[list[bytes]]:
@@ -127,7 +128,7 @@ class TileFolder:
         edges, count, level = [], size, 0
         while count:
             number, width = divmod(count, TILE_WIDTH)
-            edges.append(self._subtrees(self._find(level, number, width))[0][:width] if width else [])
+            edges.append(self._rows(level, number, width)[0][:width] if width else [])
             count, level = number, level + 1
         return edges
 
@@ -136,8 +137,8 @@ class TileFolder:
         for number in range(start // TILE_WIDTH, -(-stop // TILE_WIDTH)):
             first = number * TILE_WIDTH
             width = min(stop - first, TILE_WIDTH)
-            path = self._find(ENTRIES, number, width)
-            entries = split_bundle(path, self._read(path))
+            path, bundle = self._read_found(ENTRIES, number, width, self._read)
+            entries = split_bundle(path, bundle)
             if len(entries) < width:
                 raise TilesRefused(f"{path} holds {len(entries)} entries; at least {width} belong there.")
             yield from entries[max(start - first, 0) : width]
@@ -147,13 +148,17 @@ class TileFolder:
 
         Nothing is written. Entries above ENTRY_BYTES_MAX (65,535 bytes) cannot be stored and raise ValueError.
         """
-        growth = TileGrowth(size, self.edges(size))
+        edges, first = self.edges(size), size - size % TILE_WIDTH
+        kept = list(self.read_entries(first, size))
+        if kept and [leaf_hash(entry) for entry in kept] != edges[0]:
+            name = tile_path(ENTRIES, first // TILE_WIDTH, len(kept))
+            raise TilesRefused(f"{name} does not hash to its tile. Restore the log folder from a copy.")
+        growth = TileGrowth(size, edges)
         files: dict[str, bytes] = {}
         for entry in entries:
             files.update((tile.path, tile.data) for tile in growth.add(leaf_hash(entry)))
         files.update((tile.path, tile.data) for tile in growth.partials())
-        first = size - size % TILE_WIDTH
-        kept = [*self.read_entries(first, size), *entries]
+        kept += entries
         for start in range(0, len(kept), TILE_WIDTH):
             bundle = kept[start : start + TILE_WIDTH]
             files[tile_path(ENTRIES, (first + start) // TILE_WIDTH, len(bundle))] = join_bundle(bundle)
@@ -190,6 +195,33 @@ class TileFolder:
                 partial.unlink(missing_ok=True)
             folder.rmdir()
 
+    def _rows(self, level: int, number: int, width: int) -> list[list[bytes]]:
+        """Return the hashes of a tile that is at least `width` wide, and those of all perfect subtrees over them.
+
+        Where it was found last is remembered, since looking for files costs more than hashing.
+        """
+        path = self._found.get((level, number))
+        if path is not None:
+            try:
+                rows = self._subtrees(path)
+            except TileMissing:
+                rows = [[]]
+            if len(rows[0]) >= width:
+                return rows
+        if len(self._found) >= _CACHED_TILES:
+            self._found.clear()
+        path, rows = self._read_found(level, number, width, self._subtrees)
+        self._found[level, number] = path
+        return rows
+
+    def _read_found(self, level: int | str, number: int, width: int, read: Callable[[str], Read]) -> tuple[str, Read]:
+        path = self._find(level, number, width)
+        try:
+            return path, read(path)
+        except TileMissing:  # a full tile took its place after we found it; that one stays
+            path = self._find(level, number, width)
+            return path, read(path)
+
     def _find(self, level: int | str, number: int, width: int) -> str:
         """Return the path of the full tile, or of the narrowest partial one that is at least `width` wide."""
         full = tile_path(level, number)
@@ -198,8 +230,10 @@ class TileFolder:
         exact = tile_path(level, number, width)
         if self._exists(exact):
             return exact
-        folder = self.path / f"{full}.p"
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        try:
+            names = [path.name for path in (self.path / f"{full}.p").iterdir()]
+        except FileNotFoundError:
+            names = []
         names += [path.rpartition("/")[2] for path in self._staged if path.startswith(f"{full}.p/")]
         wide = [int(name) for name in names if name.isdecimal() and int(name) >= width]
         if wide:

@@ -7,7 +7,6 @@ are relative to the history before the message; a value never depends on what co
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,6 +35,8 @@ FEATURES: dict[str, str] = {
 
 GAP_SECONDS_MAX = 86_400.0
 PACE_SPAN = timedelta(minutes=5)
+COUNTS_MAX = 100_000
+"""So many counts are kept, the most recent ones: names that an attacker makes up cannot fill the memory."""
 _TOPIC_WEIGHT = 0.05
 
 
@@ -80,7 +81,7 @@ class Measure:
     _runs: Recent[str, _Run] = field(default_factory=Recent)
     _paces: Recent[str, Window] = field(default_factory=Recent)
     _lengths: Recent[str, tuple[float, float]] = field(default_factory=Recent)
-    _seen: Counter[Hashable] = field(default_factory=Counter)
+    _seen: Recent[Hashable, int] = field(default_factory=lambda: Recent(COUNTS_MAX))
 
     def take(self, message: Message) -> list[float]:
         """Return the message's row, one number for each of FEATURES, and remember the message."""
@@ -111,7 +112,8 @@ class Measure:
 
     def _rarity(self, group: Hashable, member: str) -> float:
         """The surprise, in nats, of this member in its group, with one unseen member added to what was seen."""
-        return -math.log((self._seen[group, member] + 0.5) / (self._seen[group] + 1))
+        members, all_of_group = self._seen.get((group, member)) or 0, self._seen.get(group) or 0
+        return max(0.0, -math.log((members + 0.5) / (all_of_group + 1)))
 
     def _remember(self, message: Message) -> None:
         run = self._runs.get(message.run) if message.run else None
@@ -120,8 +122,8 @@ class Measure:
             (("topic", message.author), message.topic),
             (("after", run.topic if run else ""), message.topic),
         ):
-            self._seen[group] += 1
-            self._seen[group, member] += 1
+            for counted in (group, (group, member)):
+                self._seen.set(counted, (self._seen.get(counted) or 0) + 1)
         if message.run:
             self._runs.set(message.run, _Run(message.at, message.topic, (run.messages if run else 0) + 1))
         self._last.set(message.author, message.at)

@@ -67,12 +67,15 @@ class Recent(Generic[Key, Value]):
 
 @dataclass
 class RunSoFar:
-    """One run up to here. `review` is the last word of the code review: approve, reject, comment, diverges or None."""
+    """One run up to here.
+
+    review, reviewed_by: the last word of the code review (approve, reject, comment, diverges or None) and its event.
+    """
 
     facts: set[str] = field(default_factory=set)
     review: str | None = None
+    reviewed_by: UUID | None = None
     ended_by: UUID | None = None
-    causes: dict[str, UUID] = field(default_factory=dict)
 
 
 @dataclass
@@ -84,7 +87,7 @@ class History:
 
     messages: int = 0
     valid_keys: dict[str, set[str]] = field(default_factory=lambda: {ROOT: {ROOT}})
-    sources: set[tuple[str, str, str]] = field(default_factory=set)
+    sources: Recent[tuple[str, str, str], bool] = field(default_factory=Recent)
     runs: Recent[str, RunSoFar] = field(default_factory=Recent)
     calls: Recent[tuple[str, str], set[str]] = field(default_factory=Recent)
     senders: Recent[UUID, str] = field(default_factory=Recent)
@@ -142,7 +145,7 @@ class History:
         if not isinstance(event, MessageSent):
             return
         self.messages += 1
-        self.sources.add((event.author, event.topic, event.to or ""))
+        self.sources.set((event.author, event.topic, event.to or ""), True)
         self.senders.set(event.id, event.author)
         if not self.is_late(verified):
             self.paces.setdefault(event.author, Pace()).take(verified.recorded_at, event.id)
@@ -166,7 +169,7 @@ class History:
             run.facts.add(fact)
         if isinstance(event, DecisionMade) and (event.author, verified.key.role) == (REVIEW, "agent"):
             run.review = "diverges" if event.diverges else event.verdict
-            run.causes["review"] = event.id
+            run.reviewed_by = event.id
         elif isinstance(event, RunFinished):
             run.ended_by = event.id
 

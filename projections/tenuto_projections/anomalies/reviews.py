@@ -21,7 +21,7 @@ def unreviewed(history: History, verified: Verified) -> Finding | None:
     why = last.get(run.review, f"the last decision is {said(run.review)}")
     place = f"the run {said(event.run)}" if event.run else "no run"
     sentence = f"{said(event.author)} {what} in {place}, where {why} of {REVIEW}."
-    return found("unreviewed", verified, sentence, earlier=tuple(run.causes.values()))
+    return found("unreviewed", verified, sentence, earlier=() if run.reviewed_by is None else (run.reviewed_by,))
 
 
 def unopened(history: History, verified: Verified) -> Finding | None:

@@ -31,7 +31,7 @@ def new_source(history: History, verified: Verified) -> Finding | None:
     event = verified.event
     if not isinstance(event, MessageSent) or event.topic in ROAD or history.messages < LEARNING_MESSAGES:
         return None
-    if (event.author, event.topic, event.to or "") in history.sources:
+    if history.sources.get((event.author, event.topic, event.to or "")):
         return None
     sentence = (
         f"{said(event.author)} sent {said(event.topic)} to {said(event.to or 'nobody')} for the first time in"

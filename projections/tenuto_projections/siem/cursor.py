@@ -53,10 +53,13 @@ class CursorFile:
     """The cursor on disk, held by one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Take the lock beside `path`; raises Busy while another process exports with this cursor."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Take the lock beside `path`; raises Busy while another process has it, NotConfigured if there can be none."""
         self.path = path
-        self._lock = lock(path.with_name(path.name + ".lock"), f"the cursor {path}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(path.with_name(path.name + ".lock"), f"the cursor {path}")
+        except OSError as error:
+            raise NotConfigured(f"The cursor {path} cannot be kept there: {error.strerror}.") from error
 
     def load(self, fresh: Cursor) -> Cursor:
         """Return the cursor, or `fresh`, which is written down, where there is none yet.
@@ -80,14 +83,20 @@ class CursorFile:
         return found
 
     def save(self, cursor: Cursor) -> None:
-        """Replace the cursor; it is on disk on return, and a crash leaves the old or the new one whole."""
+        """Replace the cursor; it is on disk on return, and a crash leaves the old or the new one whole.
+
+        Raises Busy when the disk is full; then the old one is still there.
+        """
         beside = self.path.with_name(self.path.name + ".new")
-        with beside.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(cursor), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
-        sync_folder(self.path.parent)
+        try:
+            with beside.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(cursor), indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise Busy(f"The cursor {self.path} cannot be written: {error.strerror}.") from error
 
     def close(self) -> None:
         """Let another process have the cursor."""

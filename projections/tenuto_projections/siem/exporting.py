@@ -76,7 +76,7 @@ class Exporter:
         self, follower: Following, sink: Sink, line_format: LineFormat, store: CursorFile | NoCursor, cursor: Cursor,
         *, payloads: bool = False,
     ) -> None:  # fmt: skip
-        """`cursor` is where the export would begin; `store` knows better if it began before. Both and `sink` are its own.
+        """`cursor` is where it would begin, `store` knows better if it began before; `store` and `sink` are its own.
 
         Raises CursorRefused, or NotConfigured, when cursor, sink and log do not belong together.
         """
@@ -87,7 +87,7 @@ class Exporter:
         self._parts: deque[Part] = deque()
         self._read_from = 0
         try:
-            self.cursor = store.load(cursor)
+            self.cursor = self._saved = store.load(cursor)
             self._start = self.cursor.size
             self._there = deque(sink.resume(self._start, line_format.reader))
             self._verify_beginning()
@@ -176,6 +176,7 @@ class Exporter:
 
     def _hand_over(self, stopped: Callable[[], bool]) -> int:
         before = self.cursor.size
+        self._save()
         while self._parts:
             if stopped():
                 return self.cursor.size - before
@@ -184,15 +185,21 @@ class Exporter:
             frames = self._spool.read(part.length)
             if frames:
                 self._sink.write(frames)
-            # From here on the destination has them. A crash before the next line is what `resume` is for.
-            self.cursor = msgspec.structs.replace(self.cursor, size=part.size, root=part.root.hex())
-            self._store.save(self.cursor)
+            # From here on the destination has them: a cursor that cannot be saved must not bring them back. A crash
+            # before it is saved is what `resume` is for.
             self._parts.popleft()
             self._read_from += part.length
+            self.cursor = msgspec.structs.replace(self.cursor, size=part.size, root=part.root.hex())
+            self._save()
         self._spool.seek(0)
         self._spool.truncate()
         self._read_from = 0
         return self.cursor.size - before
+
+    def _save(self) -> None:
+        if self.cursor is not self._saved:
+            self._store.save(self.cursor)
+            self._saved = self.cursor
 
 
 def _spool(folder: Path | None) -> SpooledTemporaryFile[bytes]:

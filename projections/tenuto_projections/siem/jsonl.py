@@ -30,6 +30,7 @@ from ..replay.records import stamp
 
 SCHEMA = "tenuto.event/1"
 LEFT_OUT = "left out"
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,7 @@ class NotALine(ValueError):
 
 def ascii_json(record: Mapping[str, Any]) -> bytes:
     """Return the record as one line of ASCII JSON, without the newline."""
-    text = json.dumps(record, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.replace("\x7f", "\\u007f").encode("ascii")
+    return _encode(record).replace("\x7f", "\\u007f").encode("ascii")
 
 
 def record(verified: Verified, checkpoint_size: int, *, payload: bool) -> dict[str, Any]:

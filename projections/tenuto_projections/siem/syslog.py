@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import re
+import select
 import socket
 import ssl
 import struct
@@ -29,6 +30,7 @@ from .sinks import LineReader
 
 TLS_PORT, TCP_PORT = 6514, 601
 CONNECT_SECONDS = 10.0
+CONFIRM_SECONDS = 1.0
 SEND_SECONDS = 30.0
 MESSAGE_BYTES_MAX = 64 * 1024
 """Longer messages go without their payload: receivers are only bound to take 2,048 bytes (RFC 5425 4.3.1)."""
@@ -145,7 +147,15 @@ class SyslogSink:
     def _secured(self, plain: socket.socket) -> socket.socket:
         if self._context is None:
             return plain
-        return self._context.wrap_socket(plain, server_hostname=self._host)
+        connection = self._context.wrap_socket(plain, server_hostname=self._host)
+        if connection.version() == "TLSv1.3":
+            # Here our side is done before the other one has judged our certificate. Its first word, a session ticket
+            # or an alert, comes after that; what was sent before an alert would count as sent and be lost.
+            select.select([connection], [], [], CONFIRM_SECONDS)
+            if _is_closed(connection):
+                connection.close()
+                raise ConnectionResetError("it turned us away")
+        return connection
 
     def _wait_until_taken(self, connection: socket.socket) -> None:
         """Wait until the kernel holds no byte of ours that the other machine has not acknowledged."""

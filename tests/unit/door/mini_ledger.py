@@ -18,7 +18,7 @@ from tenuto.delivery import Delivery
 from tenuto.enclosure import inbox_topic
 from tenuto.envelope import Envelope, parse
 from tenuto.errors import Busy
-from tenuto.events import KINDS, Event, KeyRegistered, KeyRevoked, RecordRefused
+from tenuto.events import KINDS, Event, KeyRegistered, KeyRevoked, RecordGap, RecordRefused
 from tenuto.following import Follower
 from tenuto.ledger import Head, Recorded, SessionHead, StoredPayload
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
@@ -147,6 +147,7 @@ class Road:
             self._heads[event.session] = SessionHead(event.seq, headers.header_hash(envelope.header))
             if event.kind in self.refuse:
                 self.refuse_record(record.value, event)
+                self.sign("ingest", RecordGap, gap_session=event.session, first_seq=event.seq, last_seq=event.seq)
             else:
                 self.ledger.append(envelope.header, envelope.signature, self.clock.now(), _stored(envelope, event))
 

@@ -171,7 +171,7 @@ def test_events_of_several_threads_form_one_chain(tmp_path: Path) -> None:
 def test_a_full_spool_refuses_after_the_bound_that_was_given(tmp_path: Path) -> None:
     road = Road()
     road.bus.away = True
-    with opened(road, Spool(tmp_path / "a.db", bytes_max=1500)) as alice:
+    with opened(road, Spool(tmp_path / "a.db", bytes_max=2500)) as alice:
         alice.room_seconds = 0.05
         for number in range(2):
             say(alice, number)
@@ -184,7 +184,7 @@ def test_a_full_spool_refuses_after_the_bound_that_was_given(tmp_path: Path) -> 
 def test_a_full_spool_blocks_the_caller_until_there_is_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     road = Road()
     road.bus.away = True
-    with opened(road, Spool(tmp_path / "a.db", bytes_max=1500)) as alice:
+    with opened(road, Spool(tmp_path / "a.db", bytes_max=2500)) as alice:
         caller = threading.Thread(target=lambda: [say(alice, number) for number in range(6)])
         caller.start()
         while "for room" not in caplog.text:

@@ -74,8 +74,8 @@ def cosigning(first: Near, second: Near, clock: StoppedClock) -> Iterator[Cosign
     asking.close()
 
 
-def asking_of(witnesses: list[CheckpointWitness], clock: StoppedClock) -> Cosigning:
-    return Cosigning(witnesses, Leaves(LEAVES), clock, answer_seconds=0.2)
+def asking_of(witnesses: list[CheckpointWitness], clock: StoppedClock, answer_seconds: float = 60) -> Cosigning:
+    return Cosigning(witnesses, Leaves(LEAVES), clock, answer_seconds)
 
 
 def signed(size: int) -> tuple[bytes, Checkpoint]:
@@ -135,10 +135,10 @@ def test_a_slow_witness_is_not_waited_for_and_not_asked_twice_at_once(
     first: Near, second: Near, clock: StoppedClock
 ) -> None:
     slow = Slow(first)
-    asking = asking_of([slow, second], clock)
+    asking = asking_of([slow, second], clock, answer_seconds=2)
     cosigned = asking.collect(*signed(3))
     assert cosigned.names == ("w2.example",)
-    assert "did not answer within 0.2 seconds" in cosigned.alarms[0]
+    assert "did not answer within 2 seconds" in cosigned.alarms[0]
     clock.pass_seconds(100)
     assert asking.collect(*signed(8)).alarms == ()
     assert slow.asked == 1
@@ -156,7 +156,7 @@ def test_a_witness_of_unknown_memory_says_its_size_and_gets_the_right_proof(
     after_restart.close()
 
 
-def test_a_witness_that_saw_more_than_was_signed_here_raises_an_alarm(cosigning: Cosigning, clock: StoppedClock) -> None:
+def test_a_witness_that_saw_more_than_was_signed_here_raises_an_alarm(cosigning: Cosigning) -> None:
     cosigning.collect(*signed(8))
     cosigned = cosigning.collect(*signed(3))
     assert cosigned.names == ()

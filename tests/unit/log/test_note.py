@@ -84,7 +84,8 @@ def test_a_cosignature_holds_over_text_and_time_and_says_when() -> None:
 
 
 def test_a_cosignature_signs_the_message_of_the_specification() -> None:
-    seed, body = bytes([2]) * 32, b"example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
+    seed = bytes([2]) * 32
+    body = b"example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
     line = WITNESS.cosign(body, 1_679_315_147)
     blob = base64.b64decode(line.split(b" ")[2])
     plain = base64.b64decode(NoteSigner("x", seed).sign(b"cosignature/v1\ntime 1679315147\n" + body).split(b" ")[2])

@@ -37,8 +37,14 @@ F = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
 
 @pytest.mark.parametrize(
     ("index", "size", "hashes"),
-    [(0, 1, []), (0, 8, [A, B, C]), (5, 8, [D, E, naive.CT_ROOTS[4]]), (2, 3, [naive.CT_ROOTS[2]]), (1, 5, [naive.CT_ROOTS[1], B, D])],
-)  # fmt: skip
+    [
+        (0, 1, []),
+        (0, 8, [A, B, C]),
+        (5, 8, [D, E, naive.CT_ROOTS[4]]),
+        (2, 3, [naive.CT_ROOTS[2]]),
+        (1, 5, [naive.CT_ROOTS[1], B, D]),
+    ],
+)
 def test_inclusion_proofs_are_those_of_the_reference_tests(index: int, size: int, hashes: list[str]) -> None:
     proof = inclusion_proof(index, size, Leaves(CT_LEAVES))
     assert [proof_hash.hex() for proof_hash in proof] == hashes
@@ -128,6 +134,13 @@ def test_a_consistency_proof_proves_one_pair_of_trees_only() -> None:
                     verify_consistency(old, old_root, new, new_root, proof)
 
 
+@pytest.mark.parametrize("claimed", [3, 4, 5, 8, 1 << 40])
+def test_a_consistency_proof_is_not_one_for_a_larger_log_of_the_same_root(claimed: int) -> None:
+    proof = consistency_proof(1, 2, Leaves(LEAVES))
+    with pytest.raises(ProofRefused, match="too few"):
+        verify_consistency(1, ROOTS[1], claimed, ROOTS[2], proof)
+
+
 def test_from_the_empty_tree_and_from_a_tree_to_itself_only_the_empty_proof_counts() -> None:
     verify_consistency(0, EMPTY_ROOT, 5, ROOTS[5], ())
     verify_consistency(5, ROOTS[5], 5, ROOTS[5], ())
@@ -178,7 +191,7 @@ NOTE = b"example.com/log\n5\nroot\n\n\xe2\x80\x94 example.com/log AAAA\n"
 
 @pytest.mark.parametrize(
     "proof",
-    [LogProof(0, (), NOTE), LogProof(3, tuple(LEAVES[:3]), NOTE), LogProof(1 << 40, (LEAVES[0],), NOTE, b"extra bytes")],
+    [LogProof(0, (), NOTE), LogProof(3, tuple(LEAVES[:3]), NOTE), LogProof(1 << 40, (LEAVES[0],), NOTE, b"extra")],
 )
 def test_a_proof_text_comes_back_as_it_was(proof: LogProof) -> None:
     assert parse_log_proof(proof.to_text()) == proof

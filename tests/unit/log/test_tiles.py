@@ -221,3 +221,34 @@ def test_the_checkpoint_file_is_replaced_whole_and_leaves_nothing_behind(tmp_pat
         folder.publish(note)
         assert folder.published() == note
     assert files_of(tmp_path) == {"log/checkpoint"}
+
+
+class Overtaken(TileFolder):
+    """A reader that is overtaken by the sealer between finding a partial file and reading it."""
+
+    def _read(self, name: str) -> bytes:
+        if ".p/" in name and (self.path / name).exists():
+            other = TileFolder(self.path)
+            other.apply(other.extension(200, naive.entries_of(300)[200:]))
+        return super()._read(name)
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_a_reader_that_is_overtaken_by_the_sealer_reads_the_full_tile(tmp_path: Path, level: int) -> None:
+    grown(tmp_path, [200])
+    assert Overtaken(tmp_path).hash_at(level, 2) == naive.Leaves(naive.leaves_of(200)).hash_at(level, 2)
+
+
+def test_a_reader_of_entries_that_is_overtaken_reads_the_full_bundle(tmp_path: Path) -> None:
+    grown(tmp_path, [200])
+    assert list(Overtaken(tmp_path).read_entries(100, 200)) == naive.entries_of(200)[100:]
+
+
+def test_a_reader_follows_a_folder_that_grows_under_it(tmp_path: Path) -> None:
+    reader, leaves = TileFolder(tmp_path), naive.leaves_of(520)
+    for size in (1, 5, 200, 255, 256, 257, 512, 520):
+        grown_from = TileFolder(tmp_path)
+        old = {1: 0, 5: 1, 200: 5, 255: 200, 256: 255, 257: 256, 512: 257, 520: 512}[size]
+        grown_from.apply(grown_from.extension(old, naive.entries_of(size)[old:]))
+        for index in (0, size // 2, size - 1):
+            verify_inclusion(leaves[index], index, size, inclusion_proof(index, size, reader), root_at(size))

@@ -53,7 +53,9 @@ def client(server: WitnessServer) -> HttpWitness:
     return HttpWitness(server.address + "/", COSIGNER.vkey)
 
 
-def exchange(server: WitnessServer, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+def exchange(
+    server: WitnessServer, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=10)
     try:
         connection.request(method, path, body, {"Connection": "close"} | headers)
@@ -63,7 +65,9 @@ def exchange(server: WitnessServer, method: str, path: str, body: bytes | None =
         connection.close()
 
 
-def test_a_checkpoint_is_cosigned_over_http_and_a_monitor_can_fetch_it(server: WitnessServer, client: HttpWitness) -> None:
+def test_a_checkpoint_is_cosigned_over_http_and_a_monitor_can_fetch_it(
+    server: WitnessServer, client: HttpWitness
+) -> None:
     for old, new in ((0, 3), (3, 8)):
         asked = request(old, new)
         open_note(asked.note + client.add_checkpoint(asked), [LOG.verifier, client.verifier])
@@ -135,7 +139,9 @@ def test_a_body_is_bounded_and_must_say_its_length(server: WitnessServer) -> Non
         assert exchange(server, "POST", "/add-checkpoint", b"", **{"Content-Length": length})[0] == 411
 
 
-def test_a_connection_that_sends_nothing_does_not_hold_up_the_others(server: WitnessServer, client: HttpWitness) -> None:
+def test_a_connection_that_sends_nothing_does_not_hold_up_the_others(
+    server: WitnessServer, client: HttpWitness
+) -> None:
     host, port = server.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))):
         client.add_checkpoint(request(0, 3))

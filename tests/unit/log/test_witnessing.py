@@ -17,9 +17,11 @@ from tenuto.log.witnessing import (
 
 ORIGIN = "log.example/a"
 LOG = NoteSigner(ORIGIN, bytes(32))
-WITNESSES = {name: Cosigner(f"{name.lower()}.example", name.encode().ljust(32)) for name in ("X1", "X2", "X3", "Y1", "Y2")}
+NAMES = ("X1", "X2", "X3", "Y1", "Y2")
+WITNESSES = {name: Cosigner(f"{name.lower()}.example", name.encode().ljust(32)) for name in NAMES}
 CHECKPOINT = Checkpoint(ORIGIN, 5, bytes(range(32)))
-KEYS = f"log {LOG.vkey}\n" + "".join(f"witness {name} {key.vkey} https://{key.name}/\n" for name, key in WITNESSES.items())
+LINES = [f"witness {name} {key.vkey} https://{key.name}/\n" for name, key in WITNESSES.items()]
+KEYS = f"log {LOG.vkey}\n" + "".join(LINES)
 TWO_LEVELS = KEYS + "group X 2 X1 X2 X3\ngroup Y any Y1 Y2\ngroup both all X Y\nquorum both\n"
 
 

@@ -28,6 +28,7 @@ from tenuto.events import (
     DeploymentUnhealthy,
     DriftDetected,
     DriftReverted,
+    Event,
     KeyRevoked,
     KeyRotated,
     MessageDelivered,
@@ -54,7 +55,6 @@ from tenuto.events import (
     ToolStarted,
     ToolUnknown,
 )
-from tenuto.events import Event
 from tenuto.signing import SeedSigner
 
 from tests.unit.projections.written import DIGEST, WrittenLedger, uuid
@@ -62,6 +62,7 @@ from tests.unit.projections.written import DIGEST, WrittenLedger, uuid
 OTHER_DIGEST = "e" * 64
 HOSTILE = 'boo\r\n<13>1 - - - - - - forged\u2028\u202e\x1b[2J\x00\x7f"]} \\ é'
 RUN = "pr-7"
+APPLY = "terraform.apply"
 
 
 def chronicle() -> WrittenLedger:
@@ -117,7 +118,7 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
         "subject": "commit", "subject_digest": DIGEST, "verdict": "approve", "model": "openai:gpt-5", "confidence": 910,
         "findings": 2, "diverges": True, "evidence": (OTHER_DIGEST,), **_SUBJECT,
     }),
-    ("infra", ToolRequested, {"call": "c1", "tool": "terraform.apply", "resource": "stack", "digest": DIGEST, "run": RUN}),
+    ("infra", ToolRequested, {"call": "c1", "tool": APPLY, "resource": "stack", "digest": DIGEST, "run": RUN}),
     ("infra", PolicyDecided, {
         "call": "c1", "effect": "allow", "rules": ("tools.apply",), "bundle": DIGEST, "engine": "cedar",
         "obligation": "approval", **_SUBJECT,
@@ -132,7 +133,7 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("bob", ApprovalSigned, {"approval": "a1", "digest": DIGEST, "decision": "approve", "coverage": OTHER_DIGEST}),
     ("infra", ApprovalGranted, {"approval": "a1", "digest": DIGEST, "votes": 1, "run": RUN}),
     ("infra", ApprovalConsumed, {"approval": "a1", "digest": DIGEST, "call": "c1", "run": RUN}),
-    ("infra", ToolStarted, {"call": "c1", "tool": "terraform.apply", "resource": "stack", "digest": DIGEST, "run": RUN}),
+    ("infra", ToolStarted, {"call": "c1", "tool": APPLY, "resource": "stack", "digest": DIGEST, "run": RUN}),
     ("infra", ToolFinished, {"call": "c1", "tool": "terraform.apply", "milliseconds": 1500, "run": RUN}),
     ("infra", ToolFailed, {"call": "c2", "tool": "terraform.destroy", "why": "not_approved", "run": RUN}),
     ("infra", ToolUnknown, {"call": "c3", "tool": "registry.push", "run": RUN}),
@@ -152,8 +153,8 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("infra", SecretRotated, {"secret_type": "aws-key", "fingerprint": DIGEST}),
     ("infra", SecretPurged, {"fingerprint": DIGEST, "target": uuid("event", 17)}),
     ("watch", AlertRaised, {
-        "alert": "alert-1", "detector": "rules", "version": "1", "rule": "new_source", "severity": "high", "score": 1000,
-        "suspect": "infra", "evidence": (uuid("event", 16), uuid("event", 17)), "refs": ("T4",),
+        "alert": "alert-1", "detector": "rules", "version": "1", "rule": "new_source", "severity": "high",
+        "score": 1000, "suspect": "infra", "evidence": (uuid("event", 16), uuid("event", 17)), "refs": ("T4",),
     }),
     ("bob", AlertAcknowledged, {"alert": "alert-1"}),
     ("bob", AlertClosed, {"alert": "alert-1", "finding": "true_positive"}),

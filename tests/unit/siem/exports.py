@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tenuto.errors import Busy
 from tenuto.verification import VerificationFailed, Verified
 from tenuto_projections.siem.cursor import Cursor, CursorFile
@@ -15,6 +17,9 @@ from tenuto_projections.siem.jsonl import Mark
 from tenuto_projections.siem.sinks import FileSink, LineReader, Sink
 
 from tests.unit.projections.written import ORIGIN, MemoryFollower, WrittenLedger
+
+SIZE = 23
+"""Events in the ledger of most tests."""
 
 
 class Killed(BaseException):
@@ -57,6 +62,15 @@ class KilledStore(CursorFile):
         super().save(cursor)
 
 
+class FullStore(CursorFile):
+    """Has room for the first cursor only, until `cursor.new`, which is a folder now, is taken away."""
+
+    def load(self, fresh: Cursor) -> Cursor:
+        found = super().load(fresh)
+        self.path.with_name(self.path.name + ".new").mkdir()
+        return found
+
+
 class LateForgery(MemoryFollower):
     """Hands out all pages and finds at the end that the root is not the signed one."""
 
@@ -91,3 +105,18 @@ def export_file(ledger: WrittenLedger, folder: Path, say: Callable[[str], None] 
         return one.step()
     finally:
         one.close()
+
+
+def positions(content: bytes) -> list[int]:
+    assert content.endswith(b"\n")
+    return [json.loads(line)["position"] for line in content.splitlines()]
+
+
+def cursor_of(folder: Path) -> Cursor:
+    return msgspec.json.decode((folder / "cursor").read_bytes(), type=Cursor)
+
+
+def at(ledger: WrittenLedger, size: int) -> Cursor:
+    walk = ledger.walk(payloads=False)
+    walk.take(ledger.entries[:size])
+    return msgspec.structs.replace(fresh(), size=size, root=walk.frontier.root().hex())

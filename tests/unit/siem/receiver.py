@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +43,9 @@ def new_authority(folder: Path) -> Authority:
     """A new authority; skips the test where there is no openssl command."""
     folder.mkdir()
     authority = Authority(folder)
-    _openssl("req", "-x509", *_NEW_KEY, "-keyout", folder / "ca.key", "-out", authority.ca, "-days", 2, "-subj",
-             f"/CN={folder.name}", "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
+    _openssl("req", "-x509", *_NEW_KEY, "-keyout", folder / "ca.key", "-out", authority.ca, "-days", 2,
+             "-subj", f"/CN={folder.name}", "-addext", "basicConstraints=critical,CA:TRUE",
+             "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
     return authority
 
 
@@ -117,6 +119,41 @@ class Receiver:
                     self.reset_after = None
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return
+
+
+class SlowReplies:
+    """A way to a receiver on which every word of the receiver takes a while, and ours none."""
+
+    def __init__(self, port: int, seconds: float) -> None:
+        self._target, self._seconds = port, seconds
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._carry)
+        self._thread.start()
+
+    def __enter__(self) -> SlowReplies:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._listener.close()
+
+    def _carry(self) -> None:
+        with self._listener.accept()[0] as near, socket.create_connection(("127.0.0.1", self._target)) as far:
+            ours = threading.Thread(target=_pump, args=(near, far, 0.0))
+            ours.start()
+            _pump(far, near, self._seconds)
+            ours.join()
+
+
+def _pump(source: socket.socket, target: socket.socket, seconds: float) -> None:
+    try:
+        while data := source.recv(65536):
+            time.sleep(seconds)
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        source.close()
 
 
 def _context(cert: Path, key: Path | None, clients: Path | None, version: ssl.TLSVersion | None) -> ssl.SSLContext:

@@ -70,7 +70,8 @@ def test_a_payload_says_whether_it_is_text_bytes_or_gone(verified: list[Verified
     assert {"state": "available", "encoding": "utf-8", "data": HOSTILE} in told
     assert None in told
     bytes_only = replace(next(one for one in verified if one.payload is not None), payload=b"\xff\x00")
-    assert jsonl.payload_record(bytes_only, payload=True) == {"state": "available", "encoding": "base64", "data": "/wA="}
+    said = {"state": "available", "encoding": "base64", "data": "/wA="}
+    assert jsonl.payload_record(bytes_only, payload=True) == said
     purged = replace(bytes_only, payload=None, purged=True)
     assert [jsonl.payload_record(purged, payload=asked) for asked in (True, False)] == [{"state": "purged"}] * 2
     unopened = replace(bytes_only, payload=None)
@@ -106,7 +107,8 @@ def test_a_mark_is_read_back_from_every_line(verified: list[Verified]) -> None:
 @pytest.mark.parametrize("line", [
     b"", b"{", b"[]", b"1", b"null", b"{}", b"\xff", b"[" * 100_000, b'{"schema":"tenuto.event/1"}',
     b'{"schema":"tenuto.event/1","origin":"o","position":true,"leaf":"l"}',
-    b'{"metadata":{"log_name":"o","sequence":1}}', b'{"metadata":{"log_name":"o","sequence":1},"unmapped":{"tenuto":{}}}',
+    b'{"metadata":{"log_name":"o","sequence":1}}',
+    b'{"metadata":{"log_name":"o","sequence":1},"unmapped":{"tenuto":{}}}',
 ])  # fmt: skip
 def test_what_is_no_line_of_ours_has_no_mark(line: bytes) -> None:
     for mark in (jsonl.mark, ocsf.mark):

@@ -34,12 +34,13 @@ from tests.unit.projections.written import MemoryFollower
 
 from .chronicle import HOSTILE, chronicle, grow, grown
 from .exports import exporter
-from .receiver import Authority, Receiver, new_authority, unframed
+from .receiver import Authority, Receiver, SlowReplies, new_authority, unframed
 
 LEDGER = chronicle()
 RFC5424 = re.compile(
-    rb"<(?P<pri>\d{1,3})>1 (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (?P<host>[!-~]{1,255}) (?P<app>[!-~]{1,48}) "
-    rb'(?P<proc>[!-~]{1,128}) (?P<msgid>[!-~]{1,32}) \[(?P<sdid>[!-~]{1,32})(?P<params>( [^ ="\]]{1,32}="([^"\\\]]|\\["\\\]])*")*)\] '
+    rb"<(?P<pri>\d{1,3})>1 (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (?P<host>[!-~]{1,255}) "
+    rb"(?P<app>[!-~]{1,48}) (?P<proc>[!-~]{1,128}) (?P<msgid>[!-~]{1,32}) "
+    rb'\[(?P<sdid>[!-~]{1,32})(?P<params>( [^ ="\]]{1,32}="([^"\\\]]|\\["\\\]])*")*)\] '
     rb"(?P<text>.*)",
     re.DOTALL,
 )
@@ -212,6 +213,44 @@ def test_a_client_certificate_is_shown_where_the_receiver_asks(
         one.close()
         wait_for(receiver, 5)
         assert len(receiver.messages()) == 5
+
+
+def test_without_a_client_certificate_such_a_receiver_is_not_taken_for_served(
+    tmp_path: Path, authority: Authority, server: tuple[Path, Path]
+) -> None:
+    with Receiver(*server, clients=authority.ca) as receiver:
+        one = exporter(grown(5), sink_to(receiver.port, authority), tmp_path / "cursor")
+        for _ in range(3):
+            with pytest.raises(Busy):
+                one.step()
+        assert one.cursor.size == 0
+        one.close()
+        assert receiver.messages() == []
+
+
+def test_a_refusal_that_comes_late_does_not_make_a_page_count_as_sent(
+    tmp_path: Path, authority: Authority, server: tuple[Path, Path]
+) -> None:
+    with Receiver(*server, clients=authority.ca) as receiver, SlowReplies(receiver.port, 0.1) as way:
+        one = exporter(grown(5), sink_to(way.port, authority), tmp_path / "cursor")
+        with pytest.raises(Busy, match="turned us away"):
+            one.step()
+        one.close()
+        assert receiver.messages() == []
+
+
+def test_a_page_does_not_count_as_sent_when_the_receiver_has_left_by_then() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sink = SyslogSink("127.0.0.1", listener.getsockname()[1], None, hostname="box")
+        connection = sink._connected()
+        far, _ = listener.accept()
+        connection.sendall(b"page")
+        assert far.recv(4) == b"page"
+        far.close()
+        with pytest.raises(ConnectionResetError):
+            while sink._wait_until_taken(connection) is None:  # until the news of it has arrived
+                time.sleep(0.001)
+        sink.close()
 
 
 def test_a_receiver_that_is_away_is_waited_for(tmp_path: Path, authority: Authority, server: tuple[Path, Path]) -> None:

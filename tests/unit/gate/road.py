@@ -8,9 +8,10 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import pytest
 from tenuto.documents import ApprovalCard, Document, Result
 from tenuto.events import ApprovalRequested, ApprovalSigned, Event
-from tenuto.gate import Action, Gate, Patience
+from tenuto.gate import Action, ActionRefused, Gate, Patience
 from tenuto.policy import Decision, Policy, PolicyRequest
 from tenuto.verification import Verified
 
@@ -121,3 +122,16 @@ def reviewer(road: Road, *moves: tuple[str, str], digest: str | None = None) -> 
             )
 
     return act
+
+
+ASKS, ASKS_TWO = FixedPolicy("approval"), FixedPolicy("approval_and_one_more")
+REQUESTED = ["tool.requested", "policy.decided"]
+ASKED = [*REQUESTED, "approval.requested"]
+
+
+def refused(gate: Gate, tool: Tool, action: Action = ACTION, error: type[BaseException] = ActionRefused) -> BaseException:
+    """Run the action, expect `error`, and prove that the tool was not touched."""
+    with pytest.raises(error) as caught:
+        gate.run(action, tool, run=RUN)
+    assert tool.touched == 0
+    return caught.value
