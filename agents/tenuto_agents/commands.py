@@ -20,8 +20,9 @@ RECEIPT_SECONDS_MAX = 60.0
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add `agent`, `submit` and `sample` to the command line."""
+    """Add `agent`, `submit`, `sample` and `stop-services` to the command line."""
     app.command("agent")(run_agent)
+    app.command("stop-services")(stop_services)
     app.command("submit")(submit)
     app.command("sample")(make_sample)
 
@@ -102,3 +103,17 @@ def make_sample(path: Annotated[Path, typer.Argument(help="Where to make it; an 
 
     sample = create_sample(path)
     typer.echo(f"{sample.path}: base {sample.base}, pull requests {sample.head} and {sample.hostile}")
+
+
+def stop_services() -> None:
+    """Stop every service that the deployment agent runs from this home; what is deployed stays on disk."""
+    from tenuto.settings import load_settings
+
+    from .target import LocalTarget
+
+    for folder in sorted((load_settings().home / "targets").glob("*/")):
+        target = LocalTarget(folder)
+        running = target.running()
+        target.stop()
+        if running is not None:
+            typer.echo(f"The service at {running.address} is stopped.", err=True)

@@ -88,9 +88,10 @@ def stop_service(running: Running) -> None:
             break
         number = signal.SIGKILL if time.monotonic() > deadline else signal.SIGTERM
         time.sleep(0.02)
-    child = _children.pop(running.pid, None)
-    if child is not None:
-        child.wait()
+    # Reap it, unless the number belongs to another child of ours by now, which goes on.
+    child = _children.get(running.pid)
+    if child is not None and child.poll() is not None:
+        del _children[running.pid]
 
 
 def await_healthy(running: Running, seconds: float) -> int:

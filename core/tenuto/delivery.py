@@ -41,8 +41,11 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Inbox:
-    """One author's inbox. next_position: the first position not looked at for it. after: one more than the last position
-    in it. last_offset: of its last record. identity is None while nobody has looked where the inbox stands."""
+    """One author's inbox.
+
+    next_position: the first position not looked at for it. after: one more than the last position in it. last_offset:
+    of its last record. identity: None while nobody has looked where the inbox stands.
+    """
 
     author: str
     identity: str | None = None
@@ -56,8 +59,11 @@ class Inbox:
 
 
 def readers_of(event: Event, inboxes: Mapping[str, Inbox]) -> Iterable[Inbox]:
-    """Return the inboxes that `event` belongs into: its author's, its receiver's, that of the author whose record it
-    refuses; key news belong into all. It depends on nothing else, so what an inbox holds can be told from the ledger."""
+    """Return the inboxes that `event` belongs into.
+
+    Its author's, its receiver's, that of the author whose record it refuses; key news belong into all. It depends on
+    nothing else, so what an inbox must hold can be told from the ledger.
+    """
     if event.kind.startswith("key."):
         return inboxes.values()
     names = {
@@ -100,7 +106,7 @@ class Delivery:
             self._find_places(checkpoint)
             return self._deliver(checkpoint)
         except Busy:
-            # The bus may have lost any of them meanwhile; and it takes nothing again before what is on its way is settled.
+            # The bus may have lost any of them meanwhile; and it takes nothing before what is on its way is settled.
             self._forget_places()
             with suppress(Busy):
                 self._publisher.flush(FLUSH_SECONDS)
@@ -132,7 +138,7 @@ class Delivery:
                 sent += self._publish(entry, event, readers, checkpoint)
         self._publisher.flush(FLUSH_SECONDS)
         self._unsettled = 0
-        # The commit point of a page: before it, all of it is published again after a crash; receivers skip what they have.
+        # The commit point of a page: after a crash before it, all of it is published again and receivers skip it.
         for inbox in self._inboxes.values():
             inbox.next_position = max(inbox.next_position, end)
         for inbox, future in sent:
@@ -167,7 +173,7 @@ class Delivery:
             self._unsettled = size
 
     def _sealed_to(self, author: str, position: int, event: MessageSent) -> Sealed | None:
-        """Return the payload with its key sealed to the receiver; None when it is gone, and the receiver will say so."""
+        """Return the payload with its key sealed to the receiver; None when it is gone, which the receiver will see."""
         (entry,) = self._reader.read(position, 1)
         stored = entry.payload
         if stored is None or event.payload_commit is None:
@@ -234,7 +240,7 @@ class Delivery:
         return told.position + 1
 
     def _look_at_one(self) -> None:
-        """Now and then look whether an inbox is still the topic it was: a broker that lost all says nothing by itself."""
+        """Now and then look whether an inbox is still the topic it was: a broker does not say that it lost all."""
         known = [inbox for inbox in self._inboxes.values() if inbox.identity is not None]
         if not known or time.monotonic() - self._looked < LOOK_SECONDS:
             return

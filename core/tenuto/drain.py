@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Drain:
-    """Publishes what waits in a spool. `step` belongs to one thread; `start_over` and `caught_up` may be called by any."""
+    """Publishes what waits in a spool. `run` and `step` belong to one thread; the rest may be called by any."""
 
     def __init__(self, publisher: Publisher, spool: Spool, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """`patience_seconds`: so long without any receipt, and everything is published again; doubles each time."""

@@ -38,7 +38,7 @@ NOTE_BYTES_MAX = 12 * 1024
 POSITION_MAX = 2**53 - 1  # positions are JSON numbers in `message.delivered`
 _HEAD = struct.Struct(">4sQQQH")
 _MICROS_MAX = micros(datetime.max.replace(tzinfo=from_micros(0).tzinfo))
-# A Kafka topic name has no room for these four; no author's name has capitals, so that two authors never share an inbox.
+# Kafka's topic names have none of these four; authors' names have no capitals, so no two of them share an inbox.
 _TOPIC_LETTERS = str.maketrans({":": "C", "/": "S", "@": "A", "+": "P"})
 
 
@@ -49,7 +49,10 @@ class EnclosureRefused(Refused):
 
 
 class DeliveryRefused(Refused):
-    """A record of the inbox failed; `reason` is one of `message.refused`. position, message: what it claimed, if legible."""
+    """A record of the inbox failed; `reason` is one of `message.refused`.
+
+    position, message: what the record claimed to be, where that could be read.
+    """
 
     position: int | None = None
     message: UUID | None = None
@@ -85,7 +88,9 @@ class Enclosure:
 def parse_enclosure(record: bytes) -> Enclosure:
     """Return the enclosure in `record`; raises EnclosureRefused or EnvelopeRefused for anything but exactly one."""
     if len(record) > VALUE_BYTES_MAX:
-        raise EnclosureRefused(f"The record has {len(record):,} bytes; at most {VALUE_BYTES_MAX:,}.", reason="oversized")
+        raise EnclosureRefused(
+            f"The record has {len(record):,} bytes; at most {VALUE_BYTES_MAX:,}.", reason="oversized"
+        )
     if len(record) < _HEAD.size or record[:4] != MAGIC:
         raise EnclosureRefused("The record does not begin as an enclosure of version 1.")
     _, position, after, moment, note_length = _HEAD.unpack_from(record)
@@ -118,7 +123,9 @@ def verify_enclosure(
     with refusing("checkpoint"):  # (7), (9)
         checkpoint = parse_checkpoint(enclosure.note, trust.log_key, trust.origin)
         if checkpoint.size < state.tree_size or (checkpoint.size == state.tree_size and checkpoint.root != state.root):
-            raise Refused(f"The log signed {state.tree_size} events before, and now {checkpoint.size} that do not extend them.")
+            raise Refused(
+                f"The log signed {state.tree_size} events before, and now {checkpoint.size} that do not extend them."
+            )
     with refusing("proof"):  # (6)
         verify_inclusion(enclosure.leaf, enclosure.position, checkpoint.size, enclosure.proof, checkpoint.root)
     with refusing("malformed"):  # (1)
@@ -152,6 +159,8 @@ def inbox_topic(author: str) -> str:
 
 def _demand_limits(note_length: int, hashes: int) -> None:
     if note_length > NOTE_BYTES_MAX:
-        raise EnclosureRefused(f"The checkpoint has {note_length:,} bytes; at most {NOTE_BYTES_MAX:,}.", reason="oversized")
+        raise EnclosureRefused(
+            f"The checkpoint has {note_length:,} bytes; at most {NOTE_BYTES_MAX:,}.", reason="oversized"
+        )
     if hashes > PROOF_HASHES_MAX:
         raise EnclosureRefused(f"The proof has {hashes} hashes; at most {PROOF_HASHES_MAX}.", reason="oversized")

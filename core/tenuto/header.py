@@ -17,7 +17,7 @@ from .events import EVENT_CLASSES, HEADER_BYTES_MAX, KINDS, Event
 from .events.base import HEADER_VERSION
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Union[EVENT_CLASSES], strict=True).decode  # type: ignore[valid-type]  # noqa: UP007
+_decode = msgspec.json.Decoder(Union[EVENT_CLASSES], strict=True).decode  # noqa: UP007
 
 
 class HeaderRefused(Refused):

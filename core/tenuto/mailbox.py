@@ -57,7 +57,9 @@ class RecordRefusedByLedger(Refused):
 
     def __init__(self, event: UUID, reason: str, position: int) -> None:
         """`reason` is an entry of `tenuto.events.record.RefusalReason`."""
-        sentence = f"The ledger refused the event {event} ({reason}) and says so at position {position}. It is not sent again."
+        sentence = (
+            f"The ledger refused the event {event} ({reason}) at position {position}. It is not sent again."
+        )
         super().__init__(sentence, reason=reason)
         self.event, self.position = event, position
 
@@ -98,7 +100,7 @@ class Mailbox:
     """One author's inbox. Any thread may call: one of them reads the bus, the others wait for what it brings."""
 
     def __init__(self, *, signer: Receiver, trust: Trust, open_reader: Callable[[], TopicReader], spool: Spool) -> None:
-        """`open_reader` opens partition 0 of `inbox_topic(author)`; it is called again whenever the topic was made anew.
+        """`open_reader` opens partition 0 of `inbox_topic(author)`, and again whenever the topic was made anew.
 
         The spool is this author's. Raises NotConfigured when it is another's, Refused when the keys in it do not hold.
         """
@@ -135,7 +137,7 @@ class Mailbox:
         self._spool.remove_message(delivered.position)
 
     def pump(self, seconds: float) -> None:
-        """Take in what the inbox holds, waiting at most `seconds` for the first of it. Raises Busy when the bus is away."""
+        """Take in what the inbox holds, waiting at most `seconds` for it. Raises Busy when the bus is away."""
         before = self._state
         self.wait_for(lambda: self._state if self._state is not before else None, seconds)
 
@@ -196,7 +198,7 @@ class Mailbox:
             self._drop_reader()
 
     def _take_in(self, seconds: float) -> None:
-        """Read one batch. Whoever is here is alone (`_reading`). On any error the next read begins at what is durable."""
+        """Read one batch, alone (`_reading`). After any error the next read begins at what is durable."""
         try:
             self._demand_room()
             if self._reader is None:
@@ -240,7 +242,9 @@ class Mailbox:
     def _demand_room(self) -> None:
         count, size = self._spool.messages()
         if size >= self._spool.bytes_max:
-            raise Busy(f"The spool of {self.author} holds {count:,} messages of {size:,} bytes. Process some before reading on.")
+            raise Busy(
+                f"The spool of {self.author} holds {count:,} messages of {size:,} bytes. Process some first."
+            )
 
     def _settle(self, records: Sequence[BusRecord]) -> None:
         with self._changed:
@@ -277,7 +281,7 @@ class Mailbox:
 
     def _say_hole(self, enclosure: Enclosure, state: InboxState) -> None:
         log.error(
-            "The inbox of %s has a hole between the positions %s and %s, so it stops there. If this does not mend itself, "
+            "The inbox of %s has a hole between the positions %s and %s, and stops there. If it does not mend itself, "
             "delete the topic: delivery fills it again.", self.author, state.next_position - 1, enclosure.after - 1,
         )  # fmt: skip
 
@@ -303,7 +307,7 @@ class Mailbox:
         record = self._spool.record_of(event.id)
         if record is not None and parse(record).state != enclosure.envelope.state:
             log.error(
-                "Position %s holds another event %s than this recorder wrote, under this author's signature. Somebody else "
+                "Position %s holds another event %s than this recorder wrote, under its author's signature. Another "
                 "has the key %s: revoke it.", enclosure.position, event.id, event.key_id,
             )  # fmt: skip
             return
@@ -313,7 +317,9 @@ class Mailbox:
     def _take_refusal(self, event: RecordRefused, position: int) -> None:
         refused = self._spool.refuse(bytes.fromhex(event.record_sha256), event.reason, position)
         if refused is None:
-            log.warning("Position %s refuses a record in the name of %s that is not in this spool.", position, self.author)
+            log.warning(
+                "Position %s refuses a record in the name of %s that is not in this spool.", position, self.author
+            )
         else:
             log.error("%s", RecordRefusedByLedger(refused, event.reason, position))
 

@@ -93,12 +93,14 @@ class Recorder:
         self._message_refusals = 0
 
     def open(self, software: str) -> SessionOpened:
-        """Begin a session; `software` names what runs, such as `my-agent/1.0`. What an earlier life left goes out first.
+        """Begin a session; `software` names what runs, such as `my-agent/1.0`. What an earlier life left goes first.
 
         Raises NotConfigured when the spool is another author's or another log's, or this recorder was open before.
         """
         if self._session is not None:
-            raise NotConfigured(f"This recorder of {self.author} was opened before; a new session takes a new recorder.")
+            raise NotConfigured(
+                f"This recorder of {self.author} was opened before; a new session takes a new recorder."
+            )
         self._spool.claim(self.author, self._trust.origin, self._trust.root_public_key)
         left = self._spool.waiting()[0]
         if left:
@@ -111,7 +113,8 @@ class Recorder:
 
     def record(
         self, kind: type[E], *, document: Document | None = None, payload: tuple[str, bytes] | None = None,
-        run: str | None = None, cause: Sequence[UUID] = (), to: str | None = None, refs: Sequence[str] = (), **fields: Any,
+        run: str | None = None, cause: Sequence[UUID] = (), to: str | None = None, refs: Sequence[str] = (),
+        **fields: Any,
     ) -> E:  # fmt: skip
         """Put one event on record and return it; it is signed and on disk then, and on its way to the ledger.
 
@@ -169,7 +172,9 @@ class Recorder:
         else:
             done = self._wait_until(self._drain.caught_up, seconds)
         if not done:
-            raise Busy(f"{self._spool.waiting()[0]} events of {self.author} have no receipt after {seconds:g} s; they are kept.")
+            raise Busy(
+                f"{self._spool.waiting()[0]} events of {self.author} have no receipt after {seconds:g} s; kept."
+            )
 
     def new_call(self) -> str:
         """Return a name for a tool call that no other has."""
@@ -235,20 +240,23 @@ class Recorder:
         """Return itself; `open` is called apart, since it may raise."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close, with the outcome that the block had."""
         ended: Literal["completed", "failed", "interrupted"] = "completed" if error is None else "interrupted"
         self.close("failed" if isinstance(error, Exception) else ended)
 
     def _keep(self, kind: type[E], fields: dict[str, Any], sealed: Sealed | None) -> E:
-        """Give the event its place in the chain, sign it and put it on disk; raises SpoolFull and nothing has happened."""
+        """Give the event its place in the chain, sign it, put it on disk; or raise SpoolFull, and nothing happened."""
         with self._door:
             self._demand_open()
             assert self._session is not None
             # The chain is read from the spool every time: whatever interrupted an earlier call, this cannot fork it.
             head = self._spool.chain(self._session)
             event = kind(
-                v=1, log_origin=self._trust.origin, author=self.author, key_id=self._signer.key_id, session=self._session,
+                v=1, log_origin=self._trust.origin, author=self.author, key_id=self._signer.key_id,
+                session=self._session,
                 seq=head.seq + 1, prev=head.header_hash, at=self._clock.now(), id=self._new_id(), **fields,
             )  # fmt: skip
             header = headers.encode(event)
@@ -271,7 +279,9 @@ class Recorder:
     def _verdict(self, mailbox: Mailbox, event: Event) -> Verdict | None:
         verdict = mailbox.verdict(event.id)
         if verdict is None and self._spool.record_of(event.id) is None:
-            raise Refused(f"No receipt can come for {event.kind} {event.id}: this recorder did not write it, or too long ago.")
+            raise Refused(
+                f"No receipt can come for {event.kind} {event.id}: this recorder did not write it, or too long ago."
+            )
         return verdict
 
     def _wait_for(self, found: Callable[[], R], seconds: float) -> R | None:
@@ -312,7 +322,9 @@ class Recorder:
             raise NotConfigured(f"The recorder of {self.author} is {'closed' if self._closed else 'not open yet'}.")
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         if dead:
-            raise RuntimeError(f"{dead[0]} ended with a defect (its traceback is above): nothing would reach the ledger.")
+            raise RuntimeError(
+                f"{dead[0]} ended with a defect (its traceback is above): nothing would reach the ledger."
+            )
 
     def _demand_mailbox(self) -> Mailbox:
         if self.mailbox is None:
@@ -345,7 +357,7 @@ class Recorder:
                 self._put_on_record(mailbox, refusal)
 
     def _put_on_record(self, mailbox: Mailbox, refusal: DeliveryRefused) -> None:
-        """Record that a message failed, where this author's role may say so. Never waits: receipts come by this thread."""
+        """Record that a message failed, if this author's role may say so. Never waits: receipts come by this thread."""
         key = mailbox.own_key()
         if key is None or MessageRefused.__struct_config__.tag not in ENTITLED[key.role] or self._closed:
             return

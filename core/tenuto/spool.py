@@ -119,8 +119,10 @@ class Spool:
             if found is None:
                 sql.execute("INSERT INTO owner VALUES (?, ?, ?)", (author, origin, root))
             elif found != (author, origin, root):
-                sentence = f"The spool {self.path} is that of {found[0]} for the log {found[1]} under root key {found[2][:16]}."
-                raise NotConfigured(f"{sentence} Move it away; {self.waiting()[0]} events in it never got their receipt.")
+                sentence = f"The spool {self.path} is that of {found[0]} for the log {found[1]}, root {found[2][:8]}."
+                raise NotConfigured(
+                    f"{sentence} Move it away; {self.waiting()[0]} events in it never got their receipt."
+                )
 
     def chain(self, session: UUID) -> SessionHead:
         """Return the last event spooled of this session; before the first, the head of an empty session."""
@@ -140,10 +142,19 @@ class Spool:
                 raise SpoolFull(sentence, len(outgoing.record))
             sql.execute(
                 "INSERT INTO outbox (session, seq, event, sha256, at, record) VALUES (?, ?, ?, ?, ?, ?)",
-                (outgoing.session.bytes, outgoing.seq, outgoing.event.bytes, outgoing.sha256, outgoing.at, outgoing.record),
+                (
+                    outgoing.session.bytes,
+                    outgoing.seq,
+                    outgoing.event.bytes,
+                    outgoing.sha256,
+                    outgoing.at,
+                    outgoing.record,
+                ),
             )
             sql.execute("DELETE FROM chain")
-            sql.execute("INSERT INTO chain VALUES (?, ?, ?)", (outgoing.session.bytes, outgoing.seq, outgoing.header_hash))
+            sql.execute(
+                "INSERT INTO chain VALUES (?, ?, ?)", (outgoing.session.bytes, outgoing.seq, outgoing.header_hash)
+            )
 
     def wait_for_room(self, size: int, seconds: float) -> bool:
         """Block until a record of `size` bytes would fit, at most `seconds`; return whether it would."""
@@ -155,7 +166,7 @@ class Spool:
         return self._total("outbox")
 
     def oldest(self) -> tuple[int, int] | None:
-        """Return number and time of the oldest event without receipt (microseconds since 1970); None if there is none."""
+        """Return number and time (microseconds since 1970) of the oldest event without receipt; None without any."""
         with self._lock:
             row: tuple[int, int] | None
             row = self._connection.execute("SELECT number, at FROM outbox ORDER BY number LIMIT 1").fetchone()
@@ -163,7 +174,10 @@ class Spool:
 
     def pending(self, after: int, limit: int) -> list[Outgoing]:
         """Return up to `limit` events without receipt, in order, from the first `number` above `after`."""
-        query = "SELECT session, seq, event, sha256, at, record, number FROM outbox WHERE number > ? ORDER BY number LIMIT ?"
+        query = (
+            "SELECT session, seq, event, sha256, at, record, number FROM outbox "
+            "WHERE number > ? ORDER BY number LIMIT ?"
+        )
         with self._lock:
             rows = self._connection.execute(query, (after, limit)).fetchall()
         return [
@@ -195,14 +209,18 @@ class Spool:
                 return None
             values = (row[0], sha256, reason, position)
             sql.execute("INSERT OR REPLACE INTO refused (event, sha256, reason, position) VALUES (?, ?, ?, ?)", values)
-            sql.execute("DELETE FROM refused WHERE number <= (SELECT max(number) FROM refused) - ?", (REFUSED_KEPT_MAX,))
+            sql.execute(
+                "DELETE FROM refused WHERE number <= (SELECT max(number) FROM refused) - ?", (REFUSED_KEPT_MAX,)
+            )
             self._room.notify_all()
             return UUID(bytes=row[0])
 
     def refusal_of(self, event: UUID) -> tuple[str, int] | None:
         """Return reason and position of the ledger's refusal of this event, if it refused it."""
         with self._lock:
-            row = self._connection.execute("SELECT reason, position FROM refused WHERE event = ?", (event.bytes,)).fetchone()
+            row = self._connection.execute(
+                "SELECT reason, position FROM refused WHERE event = ?", (event.bytes,)
+            ).fetchone()
         return None if row is None else (row[0], row[1])
 
     @contextmanager

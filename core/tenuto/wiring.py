@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -106,13 +107,18 @@ def open_reader(settings: Settings, role: str = "tenuto_reader") -> PostgresRead
 
 def open_follower(settings: Settings, *, payloads: bool = True, role: str = "tenuto_reader") -> Follower:
     """Return a follower that starts before the first event; with `payloads` it needs the storage key."""
-    return Follower(
-        open_reader(settings, role),
+    reader, pool = open_reader(settings, role), verify_pool(settings)
+    follower = Follower(
+        reader,
         CheckpointFile(settings.tiles),
         open_trust(settings),
         storage_key=keyfiles.load_storage_key(settings.keys) if payloads else None,
-        pool=verify_pool(settings),
+        pool=pool,
     )
+    # A follower is dropped, not closed; its connection and its threads go with it.
+    weakref.finalize(follower, reader.close)
+    weakref.finalize(follower, pool.shutdown, wait=False)
+    return follower
 
 
 def open_tile_follower(folder: Path, trust: Trust, settings: Settings) -> Follower:
@@ -201,19 +207,22 @@ def open_recorder(settings: Settings, author: str, *, software: str, receipts: b
     bus, trust = open_bus(settings), open_trust(settings)
     signer = keyfiles.load_signer(settings.keys, author)
     spool = Spool(settings.spool / keyfiles.spool_file(author))
-    recorder = Recorder(
-        signer=signer,
-        trust=trust,
-        publisher=bus.publisher(),
-        spool=spool,
-        clock=SystemClock(),
-        new_id=new_uuid7,
-        receipt_seconds=settings.receipt_seconds,
-    )
-    if receipts:
-        topic = inbox_topic(author)
-        recorder.mailbox = Mailbox(signer=signer, trust=trust, open_reader=lambda: bus.reader(topic, 0), spool=spool)
-    recorder.open(software)
+    with ExitStack() as undo:
+        undo.callback(spool.close)
+        recorder = Recorder(
+            signer=signer,
+            trust=trust,
+            publisher=bus.publisher(),
+            spool=spool,
+            clock=SystemClock(),
+            new_id=new_uuid7,
+            receipt_seconds=settings.receipt_seconds,
+        )
+        if receipts:
+            topic = inbox_topic(author)
+            recorder.mailbox = Mailbox(signer=signer, trust=trust, open_reader=lambda: bus.reader(topic, 0), spool=spool)
+        recorder.open(software)
+        undo.pop_all()  # from here on `recorder.close` closes them
     return recorder
 
 

@@ -14,6 +14,8 @@ from tenuto_dashboard.pages import follow, remember
 from tenuto_dashboard.sheet import ASSETS, show
 
 MARK = Path(ASSETS / "mark.svg")
+HIDDEN = ("review", "start")
+"""Pages that no list of pages names: one is reached from a request, the other leads on at once."""
 
 
 def main() -> None:
@@ -21,23 +23,29 @@ def main() -> None:
     st.set_page_config(page_title="Tenuto", page_icon=str(MARK), layout="wide", initial_sidebar_state="expanded")
     st.html(ASSETS / "frame.css")
     pages = {
-        "inbox": st.Page(inbox.draw, title="Inbox", icon=":material/inbox:", url_path="inbox", default=True),
+        "inbox": st.Page(inbox.draw, title="Inbox", icon=":material/inbox:", url_path="inbox"),
         "runs": st.Page(runs.draw, title="Runs", icon=":material/conversion_path:", url_path="runs"),
         "alerts": st.Page(alerts.draw, title="Alerts", icon=":material/notifications:", url_path="alerts"),
         "fleet": st.Page(fleet.draw, title="Fleet", icon=":material/group:", url_path="fleet"),
         "integrity": st.Page(integrity.draw, title="Integrity", icon=":material/verified_user:", url_path="integrity"),
         "review": st.Page(review.draw, title="Review", url_path="review", visibility="hidden"),
+        "start": st.Page(start, title="Tenuto", default=True, visibility="hidden"),
     }
     remember(pages)
     page = st.navigation(list(pages.values()), position="hidden")
     with st.sidebar:
         show(brand(), key="brand", now=session.now())
         for name, listed in pages.items():
-            if name != "review":
+            if name not in HIDDEN:
                 st.page_link(listed, width="stretch")
         whose()
     top()
     with_words(page.run)
+
+
+def start() -> None:
+    """Lead on to the inbox. Streamlit's default page has no path of its own, and `/inbox` is what people are told."""
+    follow({"page": "inbox"})
 
 
 @live

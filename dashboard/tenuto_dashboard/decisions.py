@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from tenuto.documents import Document, Reason
@@ -22,14 +22,16 @@ from .marks import STATES
 REASON_CHARACTERS_MAX = 4000
 Decision = Literal["approve", "deny"]
 
+E = TypeVar("E", bound=Event)
+
 
 class Door(Protocol):
     """The author's recorder, as far as the console needs it."""
 
     def record(
-        self, cls: type[Any], *, document: Document | None = None, run: str | None = None, cause: Sequence[UUID] = (),
-        to: str | None = None, refs: Sequence[str] = (), **fields: Any,
-    ) -> Any:  # fmt: skip
+        self, kind: type[E], *, document: Document | None = None, run: str | None = None, cause: Sequence[UUID] = (),
+        **fields: Any,
+    ) -> E:  # fmt: skip
         """Sign an event, keep it until the ledger's receipt, and return it."""
         ...
 
@@ -42,10 +44,9 @@ class NotSigned(Refused):
 
 def note_opened(door: Door, item: InboxItem) -> Event:
     """Record that the reviewer opened the request, with the digest on screen."""
-    event: Event = door.record(
+    return door.record(
         ApprovalOpened, run=item.run, cause=(UUID(item.event_id),), approval=item.approval, digest=item.digest
     )
-    return event
 
 
 def sign(
@@ -58,11 +59,10 @@ def sign(
     text = reason.strip()
     verify_may_sign(approval, decision, reason=text, shown_digest=shown_digest, reviewer=reviewer, now=now)
     item = approval.item
-    event: Event = door.record(
+    return door.record(
         ApprovalSigned, document=Reason(text=text) if text else None, run=item.run, cause=(UUID(item.event_id),),
         approval=item.approval, digest=shown_digest, decision=decision,
     )  # fmt: skip
-    return event
 
 
 def verify_may_sign(

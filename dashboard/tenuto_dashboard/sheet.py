@@ -18,8 +18,6 @@ from urllib.parse import quote
 import streamlit as st
 
 ASSETS = Path(__file__).with_name("assets")
-HOME = "inbox"
-"""The page without a path of its own in the address."""
 _KEPT = frozenset("\n\t")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 Mode = Literal["age", "ago", "until"]
@@ -64,7 +62,7 @@ def icon(which: str, name: str = "") -> Node:
 def link(name: str, *children: Node | str | None, page: str, **parameter: str) -> Node:
     """Return a link within the console, to a page and at most one thing on it."""
     query = "".join(f"?{key}={quote(value, safe='')}" for key, value in parameter.items())
-    return box(name, *children, go={"page": page, **parameter}, href="./" if page == HOME else page + query)
+    return box(name, *children, go={"page": page, **parameter}, href=page + query)
 
 
 def moment(at: datetime, mode: Mode) -> Node:

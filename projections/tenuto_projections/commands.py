@@ -80,20 +80,20 @@ def verify(
     """Walk all nine verification steps over the live ledger, or offline over a folder; exit code 0 or 3."""
     from tenuto.trust import load_trust
 
-    from .verifying import verify_log
+    from .verifying import walk_log
 
     with _sentences():
         settings = _settings()
         trust = load_trust(settings.home if trust_file is None else trust_file)
         if files is None:
-            signed = _verify_live(settings, trust)
+            signed = _walk_live(settings, trust)
         else:
             from tenuto.wiring import open_tile_follower
 
             from .walked import Walked
 
             follower = open_tile_follower(files, trust, settings)
-            signed = verify_log(follower, Walked(trust, opens_payloads=False), settings.state / "verify", None)
+            signed = walk_log(follower, Walked(trust, opens_payloads=False), settings.state / "verify", None)
     if not signed:
         raise typer.Exit(NOT_FOUND)
 
@@ -172,18 +172,18 @@ def replay(
         )
 
 
-def _verify_live(settings: Settings, trust: Trust) -> bool:
+def _walk_live(settings: Settings, trust: Trust) -> bool:
     from tenuto.errors import NotConfigured
     from tenuto.wiring import open_follower, open_reader
 
-    from .verifying import verify_log
+    from .verifying import walk_log
     from .walked import Walked
 
     try:
         follower, opens = open_follower(settings, payloads=True), True
     except NotConfigured:
         follower, opens = open_follower(settings, payloads=False), False
-    return verify_log(follower, Walked(trust, opens_payloads=opens), settings.state / "verify", open_reader(settings))
+    return walk_log(follower, Walked(trust, opens_payloads=opens), settings.state / "verify", open_reader(settings))
 
 
 def _print_log(follower: Follower, selection: Selection, *, follow: bool) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,9 +25,11 @@ from tenuto.ledger import LedgerReader, SessionHead
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
 from .replay.records import Output, tick_lines, tick_records
-from .walked import NOT_DONE, Seen, Walk, Walked
+from .walked import NOT_DONE, Seen, Walk, Walked, verify_cosigned
 
 PAGE = 500
+COSIGNATURE_SECONDS_MAX = 6.0
+COSIGNATURE_PAUSE_SECONDS = 0.1
 SEEN_FILE = "seen.json"
 
 
@@ -46,8 +49,8 @@ class LiveLedger(LedgerReader, Protocol):
         ...
 
 
-def verify_log(follower: Follower, walked: Walked, seen_folder: Path, live: LiveLedger | None) -> bool:
-    """Walk the log, print the nine ticks and return whether anything was signed; raises VerificationFailed.
+def walk_log(follower: Follower, walked: Walked, seen_folder: Path, live: LiveLedger | None) -> bool:
+    """Verify the whole log, print the nine ticks and return whether anything was signed; raises VerificationFailed.
 
     `seen_folder` remembers the newest checkpoint from one verification to the next, for step 9.
     """
@@ -56,12 +59,16 @@ def verify_log(follower: Follower, walked: Walked, seen_folder: Path, live: Live
     compare = None if live is None else _columns_compared(live)
     with _progress() as progress:
         task = progress.add_task("Verifying", total=None if head is None else head.size)
-        for page in follower.pages():
-            walked.take(page)
-            if compare is not None:
-                compare(page)
-            total = None if follower.checkpoint is None else follower.checkpoint.size
-            progress.update(task, completed=follower.walk.size, total=total)
+        deadline = time.monotonic() + COSIGNATURE_SECONDS_MAX
+        while True:
+            for page in follower.pages():
+                walked.take(page)
+                if compare is not None:
+                    compare(page)
+                total = None if follower.checkpoint is None else follower.checkpoint.size
+                progress.update(task, completed=follower.walk.size, total=total)
+            if _is_cosigned(follower, walked, deadline):
+                break
         walked.verify(follower)
     walk = walked.walk(follower)
     unsigned = 0
@@ -73,6 +80,18 @@ def verify_log(follower: Follower, walked: Walked, seen_folder: Path, live: Live
         save_seen(seen_folder, walk.seen)
     _print(walk, unsigned, live=live is not None)
     return walk.seen is not None
+
+
+def _is_cosigned(follower: Follower, walked: Walked, deadline: float) -> bool:
+    """Step 8; cosignatures follow their checkpoint after a moment, so a missing one is waited for until the deadline."""
+    try:
+        verify_cosigned(follower.note, walked.trust)
+    except VerificationFailed:
+        if time.monotonic() >= deadline:
+            raise
+        time.sleep(COSIGNATURE_PAUSE_SECONDS)
+        return False
+    return True
 
 
 def load_seen(folder: Path) -> Seen | None:

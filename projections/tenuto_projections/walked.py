@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from tenuto.following import Follower
 from tenuto.log.merkle import Frontier
+from tenuto.log.witnessing import NONE as NO_QUORUM
+from tenuto.log.witnessing import Policy, PolicyRefused, parse_policy, verify_policy
 from tenuto.trust import Trust
 from tenuto.verification import STEPS, VerificationFailed, Verified
 
@@ -107,7 +109,7 @@ class Walked:
         if step == 5:
             return self._payload_tick(len(walk.missing_payloads))
         if step == 8:
-            return NOT_DONE, witness_sentence(self.trust.policy)
+            return cosignature_tick(follower.note, self.trust)
         if step == 9:
             return self._extension_tick(size)
         return PASSED, {
@@ -135,13 +137,42 @@ class Walked:
         return PASSED, f"The checkpoint over {size:,} events extends the one over {self._extends:,} seen before."
 
 
-def witness_sentence(policy: str) -> str:
-    """Say, from a C2SP tlog-policy, why step 8 was not taken here."""
-    rules = [line.split() for line in policy.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    witnesses = [rule[1] for rule in rules if rule[0] == "witness" and len(rule) > 1]
-    if not witnesses or ["quorum", "none"] in rules:
-        return "The policy names no witness: nobody outside has confirmed this checkpoint."
-    return f"The policy names {', '.join(witnesses)}; their cosignatures are not checked by this process."
+def cosignature_tick(note: bytes | None, trust: Trust) -> tuple[str, str]:
+    """Return state and sentence of step 8 for a published note.
+
+    A checkpoint is published a moment before its cosignatures arrive, so a missing one is not done, not failed; who
+    demands them (`tenuto verify`, an auditor) calls `verify_cosigned`.
+    """
+    policy = _policy(trust)
+    if policy is None:
+        return NOT_DONE, "The policy names no witness: nobody outside has confirmed this checkpoint."
+    if note is None:
+        return NOT_DONE, "The log has signed nothing yet."
+    try:
+        verify_policy(note, policy, trust.origin)
+    except PolicyRefused as refusal:
+        return NOT_DONE, str(refusal)
+    named = ", ".join(witness.verifier.name for witness in policy.witnesses.values())
+    return PASSED, f"It is cosigned as the policy demands (quorum {policy.quorum}, of {named})."
+
+
+def verify_cosigned(note: bytes | None, trust: Trust) -> None:
+    """Raise VerificationFailed (step 8) unless the witnesses cosigned the note according to the policy."""
+    policy = _policy(trust)
+    if note is None or policy is None:
+        return
+    try:
+        verify_policy(note, policy, trust.origin)
+    except PolicyRefused as refusal:
+        raise VerificationFailed(8, str(refusal)) from refusal
+
+
+def _policy(trust: Trust) -> Policy | None:
+    """Return the policy, or None where it asks nobody."""
+    if not trust.policy.strip():
+        return None
+    policy = parse_policy(trust.policy)
+    return None if policy.quorum == NO_QUORUM else policy
 
 
 def unsigned(step: int) -> Tick:

@@ -38,10 +38,10 @@ class RecordingDoor:
         self.recorded: list[tuple[Event, Document | None]] = []
 
     def record(
-        self, cls: type[Any], *, document: Document | None = None, run: str | None = None, cause: Sequence[UUID] = (),
-        to: str | None = None, refs: Sequence[str] = (), **fields: Any,
-    ) -> Event:  # fmt: skip
-        event = built("bob", cls, NOW, len(self.recorded), document, run=run, cause=tuple(cause), to=to, refs=tuple(refs), **fields)
+        self, kind: type[Any], *, document: Document | None = None, run: str | None = None, cause: Sequence[UUID] = (),
+        **fields: Any,
+    ) -> Any:  # fmt: skip
+        event = built("bob", kind, NOW, len(self.recorded), document, run=run, cause=tuple(cause), **fields)
         self.recorded.append((event, document))
         return event
 

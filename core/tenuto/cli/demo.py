@@ -57,7 +57,10 @@ def demo(
     code = FAILED
     with _interruptible():
         with Platform(settings, say, origin=ORIGIN) as platform:
-            code = _walk_the_road(platform, repo, base, head, unattended=unattended)
+            try:
+                code = _walk_the_road(platform, repo, base, head, unattended=unattended)
+            finally:
+                _call(platform.settings, "stop-services")
         say("All parts are stopped. What was recorded is kept in " + str(platform.settings.home) + ".")
     raise typer.Exit(code)
 
@@ -148,13 +151,15 @@ def _say_what_next(run: str) -> None:
     program = Path(sys.argv[0])
     name = os.path.relpath(program) if program.name == "tenuto" else "tenuto"
     say("What you can do with it now, also after this program has ended:")
-    for command, what in (
+    commands = (
         (f"{name} replay {run}", "replay the run, each step verified"),
         (f"{name} verify", "verify the whole log again"),
         (f"{name} log --run {run}", "list its events"),
         (f"{name} export --format ocsf --to events.jsonl", "export for a SIEM"),
-    ):
-        say(f"  {command:64} {what}")
+    )
+    width = max(len(command) for command, _ in commands)
+    for command, what in commands:
+        say(f"  {command:{width}}  {what}")
 
 
 def _open_browser(settings: Settings) -> None:

@@ -81,7 +81,7 @@ def start_road(platform: Platform, people: Sequence[Enrolment]) -> list[str]:
         with open_recorder(settings, "root", software=SOFTWARE) as root:
             done = register(root, keyring, settings.keys, people, FOUNDING_SECONDS_MAX)
     platform.demand_running()
-    platform.start("watch", "watch")
+    platform.start("watch", "watch", metrics=True)
     return done
 
 

@@ -1,7 +1,7 @@
 // Draws a tree of nodes that Python described. Every text becomes a text node: nothing a stranger wrote is ever parsed.
 const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "ol", "ul", "li", "dl", "dt", "dd", "code", "pre", "small",
   "strong", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "header", "section", "time"]);
-const HREF = /^(\.\/|[a-z]+(\?[a-z]+=[A-Za-z0-9._~%-]*)?)$/;
+const HREF = /^[a-z]+(\?[a-z]+=[A-Za-z0-9._~%-]*)?$/;
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
   check: "M3.5 8.5l3 3 6-7", cross: "M4 4l8 8M12 4l-8 8", minus: "M4 8h8", next: "M6 3.5L10.5 8 6 12.5",

@@ -148,7 +148,9 @@ def test_a_process_id_that_belongs_to_another_by_now_is_left_alone(target: Local
     service_process.stop_service(stranger)
     os.kill(running.pid, 0)
     assert not is_alive(stranger)
-    os.killpg(running.pid, signal.SIGKILL)
+    assert is_alive(running)
+    service_process.stop_service(running)
+    assert not is_alive(running)
 
 
 def test_a_release_that_was_altered_on_disk_is_put_there_afresh(target: LocalTarget, releases: Releases, tmp_path: Path) -> None:

@@ -220,4 +220,3 @@ def _stored(envelope: Envelope, event: Event) -> StoredPayload | None:
     key = open_seal(envelope.sealed.sealed_key, EPOCH_PUBLIC, EPOCH_SECRET)
     box = envelope.sealed.ciphertext
     return StoredPayload(wrap_key(key, STORAGE_KEY, bytes.fromhex(event.payload_commit)), box.nonce, box.body)
-

@@ -30,7 +30,13 @@ def road() -> Road:
 
 def decide(road: Road, number: int, author: str = "alice") -> None:
     road.sign(
-        author, "decision.made", subject="commit", subject_digest="0" * 64, verdict="comment", model="m", findings=number
+        author,
+        "decision.made",
+        subject="commit",
+        subject_digest="0" * 64,
+        verdict="comment",
+        model="m",
+        findings=number,
     )
 
 
@@ -46,7 +52,9 @@ def belonging(road: Road, author: str = "alice") -> list[int]:
 
 
 def test_every_author_gets_its_own_events_and_the_news_of_all_keys_in_order(road: Road) -> None:
-    assert road.carry() == len(belonging(road, "alice")) + sum(len(belonging(road, other)) for other in ("root", "bob", "mira"))
+    assert road.carry() == len(belonging(road, "alice")) + sum(
+        len(belonging(road, other)) for other in ("root", "bob", "mira")
+    )
     for author in ("alice", "bob", "mira", "root"):
         assert inbox(road, author) == belonging(road, author)
         chain = [parse_enclosure(record.value) for record in road.bus.records(inbox_topic(author))]
@@ -155,7 +163,12 @@ def test_a_foreign_record_at_the_end_of_an_inbox_hides_nothing(road: Road) -> No
     road.carry()
     publisher, topic = road.bus.publisher(), inbox_topic("alice")
     last = parse_enclosure(road.bus.records(topic)[-1].value)
-    for junk in (b"", b"junk", replace(last, position=last.position + 1000).to_bytes(), replace(last, note=b"x").to_bytes()):
+    for junk in (
+        b"",
+        b"junk",
+        replace(last, position=last.position + 1000).to_bytes(),
+        replace(last, note=b"x").to_bytes(),
+    ):
         publisher.publish(topic, b"", junk)
     expected = len(road.bus.records(topic))
     road.delivery = road.new_delivery()

@@ -76,7 +76,9 @@ def bob(road: Road, tmp_path: Path) -> Iterator[Mailbox]:
     spool.close()
 
 
-def test_a_message_arrives_verified_with_the_key_and_role_of_its_sender(road: Road, tmp_path: Path, bob: Mailbox) -> None:
+def test_a_message_arrives_verified_with_the_key_and_role_of_its_sender(
+    road: Road, tmp_path: Path, bob: Mailbox
+) -> None:
     (message,) = sent(road, tmp_path, "hello")
     delivered = bob.next_message(5)
     assert delivered is not None
@@ -172,7 +174,9 @@ def test_a_record_that_is_cut_anywhere_is_malformed(road: Road, tmp_path: Path) 
 
 
 def test_note_and_proof_travel_up_to_their_limits_and_not_above() -> None:
-    whole = Enclosure(1, 0, Road().clock.now(), b"n" * NOTE_BYTES_MAX, (b"h" * 32,) * PROOF_HASHES_MAX, Envelope(b"{}", b"s" * 64))
+    whole = Enclosure(
+        1, 0, Road().clock.now(), b"n" * NOTE_BYTES_MAX, (b"h" * 32,) * PROOF_HASHES_MAX, Envelope(b"{}", b"s" * 64)
+    )
     assert parse_enclosure(whole.to_bytes()) == whole
     for over in (replace(whole, note=whole.note + b"n"), replace(whole, proof=(*whole.proof, b"h" * 32))):
         with pytest.raises(EnclosureRefused, match="at most"):
@@ -201,7 +205,13 @@ def forge(road: Road, author: str = "bob", **changes: Any) -> bytes:
 def message_fields(text: str = "hello", to: str = "bob") -> dict[str, Any]:
     media, plaintext = to_payload(Reason(text=text))
     _, commit = seal(plaintext, bytes(signer("bob").public_key))
-    return {"to": to, "topic": "test.note", "payload_type": media, "payload_len": len(plaintext), "payload_commit": commit}
+    return {
+        "to": to,
+        "topic": "test.note",
+        "payload_type": media,
+        "payload_len": len(plaintext),
+        "payload_commit": commit,
+    }
 
 
 def ready(road: Road, mailbox: Mailbox) -> None:
@@ -277,7 +287,12 @@ def test_a_checkpoint_of_another_key_or_log_is_refused(road: Road, bob: Mailbox)
     road.sign("alice", MessageSent, **message_fields())
     size, root = len(road.ledger.entries), road.ledger.seal().root
     stranger, elsewhere = NoteSigner(ORIGIN, b"x" * 32), Checkpoint("other.example/log", size, root)
-    for note in (sign_checkpoint(Checkpoint(ORIGIN, size, root), stranger), sign_checkpoint(elsewhere, LOG), b"", b"note\n"):
+    for note in (
+        sign_checkpoint(Checkpoint(ORIGIN, size, root), stranger),
+        sign_checkpoint(elsewhere, LOG),
+        b"",
+        b"note\n",
+    ):
         deliver(road, "bob", forge(road, note=note))
     assert bob.next_message(0) is None
     assert reasons(bob) == ["checkpoint"] * 4

@@ -70,8 +70,9 @@ def test_an_event_is_on_disk_and_encrypted_before_the_bus_has_it(tmp_path: Path)
     road = Road()
     road.bus.away = True
     with opened(road, Spool(tmp_path / "a.db")) as alice:
-        alice.record(DecisionMade, payload=("text/plain", b"a very secret sentence"), subject="commit", verdict="comment",
-                     subject_digest="0" * 64, model="m")  # fmt: skip
+        say_secret = ("text/plain", b"a very secret sentence")
+        fields = {"subject": "commit", "verdict": "comment", "subject_digest": "0" * 64, "model": "m"}
+        alice.record(DecisionMade, payload=say_secret, **fields)
         disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert b"decision.made" in disk
         assert b"secret" not in disk
@@ -201,7 +202,9 @@ def test_without_a_receipt_waiting_ends_busy_and_the_event_stays(tmp_path: Path)
     with opened(road, Spool(tmp_path / "a.db")) as alice:
         road.clock.advance(7)
         event = say(alice)
-        with pytest.raises(Busy, match=r"No receipt for decision\.made .* within 0\.05 s.*2 events wait, the oldest for 7 s"):
+        with pytest.raises(
+            Busy, match=r"No receipt for decision\.made .* within 0\.05 s.*2 events wait, the oldest for 7 s"
+        ):
             alice.wait(event, 0.05)
         with road.carrying():
             assert alice.wait(event).position > 0
@@ -358,7 +361,9 @@ def test_a_field_that_no_header_can_hold_is_refused_and_takes_no_place(tmp_path:
 def test_none_valued_fields_are_left_out(tmp_path: Path) -> None:
     road = Road()
     with road.at_work(tmp_path) as alice:
-        event = alice.decision("comment", subject="commit", subject_digest="0" * 64, model="m", confidence=None, run=None)
+        event = alice.decision(
+            "comment", subject="commit", subject_digest="0" * 64, model="m", confidence=None, run=None
+        )
     assert b"confidence" not in headers.encode(event)
 
 
@@ -370,5 +375,3 @@ def test_a_dead_thread_of_the_recorder_stops_its_caller(tmp_path: Path) -> None:
         alice._threads[0].join(10)
         with pytest.raises(RuntimeError, match="nothing would reach the ledger"):
             say(alice)
-
-

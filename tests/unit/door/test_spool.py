@@ -61,7 +61,11 @@ def test_the_spool_of_another_author_or_log_is_turned_away(tmp_path: Path) -> No
     spool.claim("alice", "one.example/log", "aa")
     spool.claim("alice", "one.example/log", "aa")
     spool.append(outgoing(0))
-    for other in (("bob", "one.example/log", "aa"), ("alice", "two.example/log", "aa"), ("alice", "one.example/log", "bb")):
+    for other in (
+        ("bob", "one.example/log", "aa"),
+        ("alice", "two.example/log", "aa"),
+        ("alice", "one.example/log", "bb"),
+    ):
         with pytest.raises(NotConfigured, match=r"that of alice for the log one\.example/log.* 1 events"):
             spool.claim(*other)
     spool.close()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
+from tenuto.log.merkle import EMPTY_ROOT
+from tenuto.log.note import Cosigner, NoteSigner
+from tenuto.trust import Trust
 from tenuto.verification import VerificationFailed
-from tenuto_projections.walked import NOT_DONE, PASSED, Seen, Tick, Walked, witness_sentence
+from tenuto_projections.walked import NOT_DONE, PASSED, Seen, Tick, Walked, cosignature_tick, verify_cosigned
 
 from .story import MOVES, tell
 from .written import ORIGIN, MemoryFollower, WrittenLedger
@@ -90,7 +94,42 @@ def test_before_the_first_checkpoint_nothing_is_ticked() -> None:
     assert (walk.seen, {tick.state for tick in walk.ticks}) == (None, {NOT_DONE})
 
 
-def test_step_8_says_what_the_policy_asks_for() -> None:
-    assert "names no witness" in witness_sentence("")
-    assert "names no witness" in witness_sentence("# none yet\nlog key\nquorum none\n")
-    assert "names w1, w2;" in witness_sentence("log key\nwitness w1 key\nwitness w2 key\ngroup g 1 w1 w2\nquorum g\n")
+def signed_note() -> tuple[bytes, NoteSigner, Cosigner]:
+    log, witness = NoteSigner("log.example/one", bytes(32)), Cosigner("witness.example/one", bytes([1]) * 32)
+    return sign_checkpoint(Checkpoint("log.example/one", 0, EMPTY_ROOT), log), log, witness
+
+
+def trust_of(log: NoteSigner, policy: str) -> Trust:
+    return Trust(
+        origin="log.example/one", root_public_key="", log_key=log.vkey, policy=policy, epoch=1, epoch_public_key=""
+    )
+
+
+@pytest.mark.parametrize("rest", ["quorum none\n", ""])
+def test_step_8_is_not_done_where_the_policy_names_no_witness(rest: str) -> None:
+    note, log, _ = signed_note()
+    trust = trust_of(log, f"log {log.vkey}\n{rest}" if rest else "")
+    state, sentence = cosignature_tick(note, trust)
+    assert (state, "names no witness" in sentence) == (NOT_DONE, True)
+    verify_cosigned(note, trust)
+
+
+def test_step_8_passes_with_the_cosignature_and_fails_without_it() -> None:
+    note, log, witness = signed_note()
+    trust = trust_of(log, f"log {log.vkey}\nwitness w {witness.vkey}\nquorum w\n")
+    assert cosignature_tick(note, trust)[0] == NOT_DONE
+    with pytest.raises(VerificationFailed, match="lacks a cosignature of w") as refused:
+        verify_cosigned(note, trust)
+    assert refused.value.step == 8
+    text = note.partition(b"\n\n")[0] + b"\n"
+    cosigned = note + witness.cosign(text, 1_700_000_000)
+    assert cosignature_tick(cosigned, trust)[0] == PASSED
+    verify_cosigned(cosigned, trust)
+
+
+def test_step_8_takes_no_cosignature_by_a_stranger() -> None:
+    note, log, witness = signed_note()
+    trust = trust_of(log, f"log {log.vkey}\nwitness w {witness.vkey}\nquorum w\n")
+    stranger = Cosigner("witness.example/one", bytes([2]) * 32)
+    with pytest.raises(VerificationFailed):
+        verify_cosigned(note + stranger.cosign(note.partition(b"\n\n")[0] + b"\n", 1_700_000_000), trust)
