@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Event as Flag
+from types import TracebackType
+from typing import Self
 
-from tenuto.bus import Bus, BusRecord, TopicReader
+from tenuto.bus import TOPIC_CONFIG, Bus, BusRecord, Publisher, TopicReader
 
 
 class HeldBus:
-    """`tenuto.bus.Bus` as far as ingest needs it; nothing is read before `start` is called."""
+    """`tenuto.bus.Bus` over another one; its readers find nothing before `start` is called."""
 
     def __init__(self, bus: Bus) -> None:
         """Hold back the records of `bus`."""
@@ -18,12 +21,20 @@ class HeldBus:
         """Let the readers read."""
         self._started.set()
 
+    def ensure_topics(self, partitions: Mapping[str, int], config: Mapping[str, str] = TOPIC_CONFIG) -> None:
+        """Create what is missing; see `Bus.ensure_topics`."""
+        self._bus.ensure_topics(partitions, config)
+
     def partitions(self, topic: str) -> int:
-        """Return the number of partitions."""
+        """Return the number of partitions; see `Bus.partitions`."""
         return self._bus.partitions(topic)
 
+    def publisher(self) -> Publisher:
+        """Return a publisher; see `Bus.publisher`."""
+        return self._bus.publisher()
+
     def reader(self, topic: str, partition: int) -> TopicReader:
-        """Open a reader that waits for the start."""
+        """Open a reader that waits for the start; see `Bus.reader`."""
         return HeldReader(self._bus.reader(topic, partition), self._started)
 
 
@@ -33,10 +44,37 @@ class HeldReader:
     def __init__(self, reader: TopicReader, started: Flag) -> None:
         """`started` is set at the start."""
         self._reader, self._started = reader, started
-        self.seek, self.close = reader.seek, reader.close
-        self.partition_identity = reader.partition_identity
-        self.beginning_offset, self.end_offset = reader.beginning_offset, reader.end_offset
+
+    def seek(self, offset: int) -> None:
+        """Continue at `offset`; see `TopicReader.seek`."""
+        self._reader.seek(offset)
 
     def poll(self, max_records: int, timeout_ms: int) -> list[BusRecord]:
-        """Return the next records, none before the start."""
+        """Return the next records, none before the start; see `TopicReader.poll`."""
         return self._reader.poll(max_records, timeout_ms) if self._started.is_set() else []
+
+    def partition_identity(self) -> str:
+        """Return the identity of the partition; see `TopicReader.partition_identity`."""
+        return self._reader.partition_identity()
+
+    def beginning_offset(self) -> int:
+        """Return the offset of the first kept record; see `TopicReader.beginning_offset`."""
+        return self._reader.beginning_offset()
+
+    def end_offset(self) -> int:
+        """Return the offset of the next record; see `TopicReader.end_offset`."""
+        return self._reader.end_offset()
+
+    def close(self) -> None:
+        """Release the connections; see `TopicReader.close`."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()

@@ -129,11 +129,11 @@ class TopicReader(Protocol):
         ...
 
     def beginning_offset(self) -> int:
-        """Offset of the first kept record. Raises TopicMissing or Busy."""
+        """Offset of the first kept record. Raises TopicMissing, TopicChanged or Busy."""
         ...
 
     def end_offset(self) -> int:
-        """Offset that the next published record will have. Raises TopicMissing or Busy."""
+        """Offset that the next published record will have. Raises TopicMissing, TopicChanged or Busy."""
         ...
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from tenuto_dashboard import session
 from tenuto_dashboard.app_pages import alerts, fleet, inbox, integrity, review, runs
-from tenuto_dashboard.live import live, with_words
+from tenuto_dashboard.live import live, turn_the_page, with_words
 from tenuto_dashboard.masthead import alarm, brand, masthead, signer
 from tenuto_dashboard.pages import follow, remember
 from tenuto_dashboard.sheet import ASSETS, show
@@ -22,6 +22,7 @@ def main() -> None:
     """Draw the frame, then the page that the address names."""
     st.set_page_config(page_title="Tenuto", page_icon=str(MARK), layout="wide", initial_sidebar_state="expanded")
     st.html(ASSETS / "frame.css")
+    turn_the_page()
     pages = {
         "inbox": st.Page(inbox.draw, title="Inbox", icon=":material/inbox:", url_path="inbox"),
         "runs": st.Page(runs.draw, title="Runs", icon=":material/conversion_path:", url_path="runs"),

@@ -1,6 +1,7 @@
 """The parts of a page that follow the ledger, each on its own: one that cannot be drawn says so and comes back by itself.
 
-Streamlit catches what a fragment raises before the page could, and says nothing a reviewer can act on.
+Streamlit catches what a fragment raises before the page could, and says nothing a reviewer can act on. Its own `run_every`
+is not used: `assets/pulse.js` says why, and beats in its place.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from tenuto.errors import TenutoError
 
 from . import session
 from .marks import notice
-from .sheet import show
+from .sheet import ASSETS, noted, show
 
 LIVE_SECONDS = 2
+TURN = "turn"
+"""How many whole pages this session has drawn."""
 AWAY = "The database of the read models does not answer. This part comes back by itself when it does."
 
 Given = ParamSpec("Given")
@@ -28,17 +31,31 @@ def live(draw: Callable[Given, None]) -> Callable[Given, None]:
 
     @wraps(draw)
     def guarded(*args: Given.args, **kwargs: Given.kwargs) -> None:
+        data = {"seconds": LIVE_SECONDS, "turn": st.session_state.get(TURN, 0)}
+        _PULSE(key=f"pulse {_name(draw)}", data=data, on_beat_change=noted)
         with_words(draw, *args, **kwargs)
 
-    return st.fragment(guarded, run_every=LIVE_SECONDS)
+    return st.fragment(guarded)
+
+
+def turn_the_page() -> None:
+    """Count a whole page: from here on the parts of the new one may beat."""
+    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def with_words(draw: Callable[Given, None], *args: Given.args, **kwargs: Given.kwargs) -> None:
     """Draw, or say in one sentence why not. Only what a person can wait for or repair is said; a defect is not."""
-    name = f"away {draw.__module__} {draw.__name__}"
+    name = f"away {_name(draw)}"
     try:
         draw(*args, **kwargs)
     except SQLAlchemyError:
         show(notice("red", AWAY), key=name, now=session.now())
     except TenutoError as error:
         show(notice("red", str(error)), key=name, now=session.now())
+
+
+def _name(draw: Callable[..., None]) -> str:
+    return f"{draw.__module__.rpartition('.')[2].strip('_')} {draw.__name__}"
+
+
+_PULSE = st.components.v2.component("tenuto.pulse", js=(ASSETS / "pulse.js").read_text("utf-8"))

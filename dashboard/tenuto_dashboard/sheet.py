@@ -79,12 +79,12 @@ def short(digest: str, name: str = "mono", head: int = 12) -> Node:
 
 def show(tree: Node, *, key: str, now: datetime) -> dict[str, str] | None:
     """Draw the tree; return the target of a link if one was clicked since the last run."""
-    result = _SHEET(key=key, data={"tree": tree.plain(), "now": int(now.timestamp() * 1000)}, on_go_change=_noted)
+    result = _SHEET(key=key, data={"tree": tree.plain(), "now": int(now.timestamp() * 1000)}, on_go_change=noted)
     target = result.get("go")
     return None if target is None else {str(name): str(value) for name, value in target.items()}
 
 
-def _noted() -> None:
+def noted() -> None:
     """Streamlit hands a trigger over only to those who registered for it; the run itself reads it."""
 
 

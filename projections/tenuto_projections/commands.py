@@ -78,6 +78,7 @@ def verify(
     ] = None,
 ) -> None:
     """Walk all nine verification steps over the live ledger, or offline over a folder; exit code 0 or 3."""
+    from tenuto.log.tiles import TileFolder
     from tenuto.trust import load_trust
 
     from .verifying import walk_log
@@ -93,7 +94,8 @@ def verify(
             from .walked import Walked
 
             follower = open_tile_follower(files, trust, settings)
-            signed = walk_log(follower, Walked(trust, opens_payloads=False), settings.state / "verify", None)
+            walked = Walked(trust, opens_payloads=False)
+            signed = walk_log(follower, walked, settings.state / "verify", TileFolder(files))
     if not signed:
         raise typer.Exit(NOT_FOUND)
 
@@ -174,6 +176,7 @@ def replay(
 
 def _walk_live(settings: Settings, trust: Trust) -> bool:
     from tenuto.errors import NotConfigured
+    from tenuto.log.tiles import TileFolder
     from tenuto.wiring import open_follower, open_reader
 
     from .verifying import walk_log
@@ -183,7 +186,8 @@ def _walk_live(settings: Settings, trust: Trust) -> bool:
         follower, opens = open_follower(settings, payloads=True), True
     except NotConfigured:
         follower, opens = open_follower(settings, payloads=False), False
-    return walk_log(follower, Walked(trust, opens_payloads=opens), settings.state / "verify", open_reader(settings))
+    walked = Walked(trust, opens_payloads=opens)
+    return walk_log(follower, walked, settings.state / "verify", TileFolder(settings.tiles), open_reader(settings))
 
 
 def _print_log(follower: Follower, selection: Selection, *, follow: bool) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -20,8 +20,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from tenuto.adapters.tilefiles import TileLedger
 from tenuto.following import Follower
 from tenuto.ledger import LedgerReader, SessionHead
+from tenuto.log.merkle import leaf_hash
+from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
 from .replay.records import Output, tick_lines, tick_records
@@ -44,15 +47,18 @@ class LiveLedger(LedgerReader, Protocol):
         """Return `(position, session, seq, kind, leaf hash)` as stored."""
         ...
 
-    def stray_payloads(self, size: int) -> int:
+    def stray_payloads(self) -> int:
         """Return how many payloads lie beside no event."""
         ...
 
 
-def walk_log(follower: Follower, walked: Walked, seen_folder: Path, live: LiveLedger | None) -> bool:
+def walk_log(
+    follower: Follower, walked: Walked, seen_folder: Path, tiles: TileFolder, live: LiveLedger | None = None
+) -> bool:
     """Verify the whole log, print the nine ticks and return whether anything was signed; raises VerificationFailed.
 
-    `seen_folder` remembers the newest checkpoint from one verification to the next, for step 9.
+    `seen_folder` remembers the newest checkpoint from one verification to the next, for step 9. `tiles` is the published
+    folder: every file in it must say what the events say. Without `live` the events come from there too.
     """
     walked.seen_before(load_seen(seen_folder))
     head = None if live is None else live.head()
@@ -61,7 +67,7 @@ def walk_log(follower: Follower, walked: Walked, seen_folder: Path, live: LiveLe
         task = progress.add_task("Verifying", total=None if head is None else head.size)
         deadline = time.monotonic() + COSIGNATURE_SECONDS_MAX
         while True:
-            for page in follower.pages():
+            for page in _located(follower, tiles, live):
                 walked.take(page)
                 if compare is not None:
                     compare(page)
@@ -70,11 +76,13 @@ def walk_log(follower: Follower, walked: Walked, seen_folder: Path, live: LiveLe
             if _is_cosigned(follower, walked, deadline):
                 break
         walked.verify(follower)
+        _verify_published(follower, tiles)
     walk = walked.walk(follower)
     unsigned = 0
     if live is not None and head is not None:
         # What is appended but not yet signed is walked too, so that nothing stored goes unlooked at.
         unsigned = _verify_unsigned(follower.walk, live, compare, head.size)
+        walked.verify(follower)
         _verify_derived(follower.walk, live)
     if walk.seen is not None:
         save_seen(seen_folder, walk.seen)
@@ -92,6 +100,43 @@ def _is_cosigned(follower: Follower, walked: Walked, deadline: float) -> bool:
         time.sleep(COSIGNATURE_PAUSE_SECONDS)
         return False
     return True
+
+
+def _located(follower: Follower, tiles: TileFolder, live: LiveLedger | None) -> Iterator[list[Verified]]:
+    """Yield the follower's pages; where only the root shows that something was changed, find the position for the person."""
+    try:
+        yield from follower.pages()
+    except VerificationFailed as failure:
+        checkpoint = follower.checkpoint
+        if failure.step != 6 or failure.position is not None or checkpoint is None:
+            raise
+        place = _first_unlike(tiles, live or TileLedger(tiles.path, checkpoint.size), checkpoint.size)
+        if place is None:
+            raise
+        sentence = f"{failure.sentence}, and this event is the first that the published tiles do not know"
+        raise VerificationFailed(6, sentence, place) from failure
+
+
+def _first_unlike(tiles: TileFolder, reader: LedgerReader, size: int) -> int | None:
+    """Return the first position whose event is not the one in the tiles; None when the tiles cannot tell."""
+    try:
+        for start in range(0, size, PAGE):
+            for entry in reader.read(start, min(PAGE, size - start), payloads=False):
+                if tiles.hash_at(0, entry.position) != leaf_hash(entry.entry):
+                    return entry.position
+    except (TileMissing, TilesRefused):
+        return None
+    return None
+
+
+def _verify_published(follower: Follower, tiles: TileFolder) -> None:
+    """Step 6 from the other side: proofs are made of the published files, so all of them must lead to the signed root."""
+    if follower.checkpoint is None:
+        return
+    try:
+        verify_tiles(tiles, follower.checkpoint.size, follower.checkpoint.root)
+    except (TilesRefused, TileMissing) as trouble:
+        raise VerificationFailed(6, f"the published files are not those of the log: {trouble}") from trouble
 
 
 def load_seen(folder: Path) -> Seen | None:
@@ -150,11 +195,14 @@ def _verify_derived(walk: LogWalk, live: LiveLedger) -> None:
         head, heads = live.head(), live.session_heads()
     if head.size != walk.size or head.frontier != walk.frontier.to_bytes():
         raise VerificationFailed(6, f"the head row, over {head.size} events, is not that of the events stored")
+    beyond = live.read(walk.size, 1, payloads=False)
+    if beyond and live.head().size == walk.size:  # an event and the head that counts it are committed together
+        raise VerificationFailed(6, "an event lies behind the last one that the head row counts", beyond[0].position)
     if live.head().size == walk.size and heads != walk.sessions.heads:
         differing = {session for session in heads.keys() | walk.sessions.heads.keys()
                      if heads.get(session) != walk.sessions.heads.get(session)}  # fmt: skip
         raise VerificationFailed(4, f"the stored head of session {min(differing)} is not that of its last event")
-    stray = live.stray_payloads(walk.size)
+    stray = live.stray_payloads()
     if stray:
         raise VerificationFailed(5, f"{stray} payloads lie beside no event")
 

@@ -1,18 +1,15 @@
-"""What `tenuto.bus` promises, as cases that every broker must pass. A test module subclasses `BusContract`.
+"""What `tenuto.bus` promises, as cases that every broker must pass: here while it runs, in `bus_failures` while not.
 
-The subclass provides the fixture `server` (a broker that may be stopped and started at the same address) and says
-whether that broker keeps its topics over a stop.
+A test module subclasses `BusContract` and `BusFailures`, provides the fixture `server` (a broker that may be stopped
+and started at the same address), and says whether that broker keeps its topics over a stop.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import ExitStack
 from itertools import count
 from threading import Timer
 from typing import Any, Protocol
@@ -20,7 +17,6 @@ from typing import Any, Protocol
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
-from tenuto.adapters import kafka_publisher
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.bus import (
     HEADERS_BYTES_MAX,
@@ -80,30 +76,8 @@ def insist(call: Callable[[], Any], outcome: type[TenutoError]) -> TenutoError:
     raise AssertionError(f"{outcome.__name__} was never raised")
 
 
-def patiently(call: Callable[[], Any]) -> Any:
-    """Repeat `call` while it is Busy."""
-    deadline = time.monotonic() + SECONDS_MAX
-    while True:
-        try:
-            return call()
-        except Busy:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
-@contextmanager
-def frozen(server: Server) -> Iterator[None]:
-    """Let the broker's connections stand and nothing answer on them."""
-    group = server._child.guard_pid  # type: ignore[attr-defined]
-    os.killpg(group, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(group, signal.SIGCONT)
-
-
-class BusContract:
-    """The cases."""
+class BusParts:
+    """What the cases are given."""
 
     keeps_topics: bool
 
@@ -137,6 +111,10 @@ class BusContract:
         admin.delete_topics([topic])
         insist(lambda: bus.partitions(topic), TopicMissing)
 
+
+class BusContract(BusParts):
+    """The cases."""
+
     # Order and places
 
     def test_records_of_one_key_keep_their_order(self, bus: KafkaBus, publisher: Publisher) -> None:
@@ -162,7 +140,11 @@ class BusContract:
         publisher.publish(topic, b"", b"").result(SECONDS_MAX)
         first, second = read(reader, 2)
         assert (first.key, first.value, first.headers) == (b"\x00key\xff", b"\x00value\xff", headers)
-        assert (first.topic, first.partition, first.offset) == (place.topic, place.partition, place.offset) == (topic, 0, 0)
+        assert (
+            (first.topic, first.partition, first.offset)
+            == (place.topic, place.partition, place.offset)
+            == (topic, 0, 0)
+        )
         assert abs(first.timestamp / 1000 - time.time()) < 3600
         assert (second.key, second.value, second.headers) == (b"", b"", ())
 
@@ -174,7 +156,10 @@ class BusContract:
         producer.send(topic, value=b"only a value")
         producer.flush(SECONDS_MAX)
         producer.close()
-        assert [(record.key, record.value) for record in read(reader, 2)] == [(b"only a key", b""), (b"", b"only a value")]
+        assert [(record.key, record.value) for record in read(reader, 2)] == [
+            (b"only a key", b""),
+            (b"", b"only a value"),
+        ]
 
     def test_publishers_in_many_threads_lose_nothing_double_nothing_and_keep_each_threads_order(
         self, bus: KafkaBus, topic: str, reader: TopicReader
@@ -209,6 +194,7 @@ class BusContract:
             ("key", bytes(KEY_BYTES_MAX + 1), b"", ()),
             ("value", b"", bytes(VALUE_BYTES_MAX + 1), ()),
             ("headers", b"", b"", (("h", bytes(HEADERS_BYTES_MAX)),)),
+            ("1024 headers", b"", bytes(VALUE_BYTES_MAX), (("h", b""),) * HEADERS_BYTES_MAX),
         ],
     )
     def test_one_byte_more_is_refused_and_not_sent(
@@ -261,14 +247,18 @@ class BusContract:
             found += [record.offset for record in page]
         assert found == list(range(10))
 
-    def test_a_waiting_poll_ends_when_a_record_comes(self, topic: str, publisher: Publisher, reader: TopicReader) -> None:
+    def test_a_waiting_poll_ends_when_a_record_comes(
+        self, topic: str, publisher: Publisher, reader: TopicReader
+    ) -> None:
         assert reader.poll(10, 0) == []
         later = Timer(0.1, publisher.publish, (topic, b"", b"came"))
         later.start()
         assert [record.value for record in reader.poll(10, int(SECONDS_MAX * 1000))] == [b"came"]
         later.join()
 
-    def test_readers_of_all_partitions_are_polled_in_turn_without_waiting(self, bus: KafkaBus, publisher: Publisher) -> None:
+    def test_readers_of_all_partitions_are_polled_in_turn_without_waiting(
+        self, bus: KafkaBus, publisher: Publisher
+    ) -> None:
         topic = f"tenuto.contract.{next(_NUMBERS)}"
         bus.ensure_topics({topic: 4})
         for number in range(200):
@@ -364,103 +354,3 @@ class BusContract:
     def test_a_partition_that_a_topic_does_not_have_is_missing(self, bus: KafkaBus, topic: str) -> None:
         with pytest.raises(TopicMissing, match="no number 1"):
             bus.reader(topic, 1)
-
-    # Failure
-
-    def test_closing_twice_is_harmless_and_a_closed_publisher_takes_nothing(self, bus: KafkaBus, topic: str) -> None:
-        publisher, reader = bus.publisher(), bus.reader(topic, 0)
-        publisher.publish(topic, b"", b"").result(SECONDS_MAX)
-        for _ in range(2):
-            publisher.close()
-            reader.close()
-        with pytest.raises(ValueError, match="closed"):
-            publisher.publish(topic, b"", b"")
-
-    def test_no_more_than_the_limit_is_in_flight(
-        self, topic: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        publisher.publish(topic, b"", b"").result(SECONDS_MAX)
-        monkeypatch.setattr(kafka_publisher, "IN_FLIGHT_BYTES_MAX", 10)
-        publisher.publish(topic, b"", bytes(10)).result(SECONDS_MAX)
-        with pytest.raises(Busy, match="on their way"):
-            publisher.publish(topic, b"", bytes(11))
-        publisher.publish(topic, b"", bytes(10)).result(SECONDS_MAX)
-
-    def test_what_was_published_after_a_failed_record_does_not_overtake_it(
-        self, server: Server, bus: KafkaBus, topic: str
-    ) -> None:
-        with bus.publisher() as publisher, bus.reader(topic, 0) as reader, ThreadPoolExecutor(1) as thread:
-            publisher.publish(topic, b"k", b"before").result(SECONDS_MAX)
-            with frozen(server):
-                asked = thread.submit(reader.end_offset)
-                first = publisher.publish(topic, b"k", b"first")
-                time.sleep(2)  # so that the first has run out of time and the second has not when the broker is back
-                second = publisher.publish(topic, b"k", b"second")
-                assert isinstance(first.exception(SECONDS_MAX), Busy)
-                assert isinstance(asked.exception(SECONDS_MAX), Busy)
-            assert isinstance(second.exception(SECONDS_MAX), Busy)
-            with pytest.raises(Busy, match="again"):
-                publisher.flush(SECONDS_MAX)
-            for value in (b"first", b"second"):
-                patiently(partial(publisher.publish, topic, b"k", value)).result(SECONDS_MAX)
-        with bus.reader(topic, 0) as anew:
-            # The first may be there twice, since nobody can know what became of it; the second came after it only once.
-            assert [record.value for record in read(anew, anew.end_offset())][-2:] == [b"first", b"second"]
-            anew.seek(0)
-            assert [record.value for record in read(anew, anew.end_offset())].count(b"second") == 1
-
-    def test_a_broker_that_goes_away_makes_all_busy_nothing_overtakes_and_all_goes_on_when_it_is_back(
-        self, server: Server, bus: KafkaBus, topic: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(kafka_publisher, "IN_FLIGHT_RECORDS_MAX", 5)
-        impatient = {"request_timeout_ms": 1_000, "delivery_timeout_ms": 2_000}
-        monkeypatch.setattr(kafka_publisher, "_PRODUCER", {**kafka_publisher._PRODUCER, **impatient})
-        with bus.publisher() as publisher, bus.publisher() as unlucky, bus.reader(topic, 0) as reader:
-            for writer in (publisher, unlucky):
-                writer.publish(topic, b"k", b"before").result(SECONDS_MAX)
-            assert [record.value for record in read(reader, 2)] == [b"before"] * 2
-            server.stop()
-            lost = [publisher.publish(topic, b"k", b"lost %d" % number) for number in range(5)]
-            with pytest.raises(Busy, match="on their way"):
-                publisher.publish(topic, b"k", b"one too many")
-            with pytest.raises(Busy, match="within"):
-                publisher.flush(0.01)
-            at_close = unlucky.publish(topic, b"k", b"closed too early")
-            unlucky.close()
-            assert isinstance(at_close.exception(SECONDS_MAX), Busy)
-            insist(lambda: reader.poll(10, 50), Busy)
-            with pytest.raises(Busy):
-                reader.end_offset()
-            assert [type(future.exception(SECONDS_MAX)) for future in lost] == [Busy] * 5
-            server.start()
-            with pytest.raises(Busy, match="Flush"):
-                publisher.publish(topic, b"k", b"overtakes")
-            with pytest.raises(Busy, match="again"):
-                publisher.flush(SECONDS_MAX)
-            publisher.flush(SECONDS_MAX)
-            if not self.keeps_topics:
-                insist(lambda: self._unless_busy(reader), TopicChanged)
-                patiently(lambda: bus.ensure_topics({topic: 1}))
-            patiently(lambda: publisher.publish(topic, b"k", b"after")).result(SECONDS_MAX)
-            self._demand_last(bus, topic, reader)
-
-    @staticmethod
-    def _unless_busy(reader: TopicReader) -> None:
-        try:
-            reader.poll(10, 50)
-        except Busy:
-            pass
-
-    def _demand_last(self, bus: KafkaBus, topic: str, reader: TopicReader) -> None:
-        """The record published after the return is read, and none that was refused; one that failed may be there."""
-        if not self.keeps_topics:
-            with pytest.raises(TopicChanged):
-                reader.seek(0)
-        with bus.reader(topic, 0) as anew:
-            assert (anew.partition_identity() == reader.partition_identity()) is self.keeps_topics
-            found = [record.value for record in read(anew, anew.end_offset())]
-        assert found[-1] == b"after"
-        assert {b"overtakes", b"one too many"}.isdisjoint(found)
-        if self.keeps_topics:
-            patiently(lambda: reader.seek(reader.end_offset() - 1))
-            assert [record.value for record in patiently(lambda: read(reader, 1))] == [b"after"]

@@ -13,6 +13,7 @@ from tenuto.embedded.child import free_port
 from tenuto.errors import Busy, NotConfigured
 
 from tests.contracts.bus_contract import BusContract
+from tests.contracts.bus_failures import BusFailures
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
         yield running
 
 
-class TestEmbeddedBus(BusContract):
+class TestEmbeddedBus(BusContract, BusFailures):
     keeps_topics = False
 
 

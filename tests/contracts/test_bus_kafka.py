@@ -8,6 +8,7 @@ from kafka.admin import KafkaAdminClient
 from tenuto.bus import OffsetGone, Publisher, TopicReader
 
 from tests.contracts.bus_contract import SECONDS_MAX, BusContract, insist, read
+from tests.contracts.bus_failures import BusFailures
 from tests.kafka.apache_kafka import ApacheKafka
 
 
@@ -16,7 +17,7 @@ def server(apache_kafka: ApacheKafka) -> ApacheKafka:
     return apache_kafka
 
 
-class TestApacheKafkaBus(BusContract):
+class TestApacheKafkaBus(BusContract, BusFailures):
     keeps_topics = True
 
     def test_a_reader_before_removed_records_does_not_skip_them_silently(

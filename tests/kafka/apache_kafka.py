@@ -38,7 +38,7 @@ START_SECONDS_MAX = 90.0
 GRACE_SECONDS = 30.0
 HERE = Path(__file__).parent
 CHECKSUMS = HERE / "checksums.sha256"
-# A single node for tests should start quickly and stay small; it never runs long enough to need the optimising compiler.
+# A node for tests should start quickly and stay small; it never runs long enough to need the optimising compiler.
 JAVA_OPTIONS = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
@@ -89,7 +89,9 @@ class ApacheKafka:
         """Start."""
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop."""
         self.stop()
 
@@ -115,7 +117,14 @@ class ApacheKafka:
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), "ascii")
         if (self._directory / "data" / "meta.properties").exists():
             return
-        tool = ("kafka.tools.StorageTool", "format", "--cluster-id", new_cluster_id(), "--config", str(self._properties))
+        tool = (
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id",
+            new_cluster_id(),
+            "--config",
+            str(self._properties),
+        )
         code = Child(self._plan((*command, *tool))).wait(FORMAT_SECONDS_MAX)
         if code != 0:
             raise PartFailed(f"Formatting Kafka's storage ended with code {code}; see {self._directory / 'kafka.log'}.")
@@ -187,7 +196,7 @@ def demand_recorded(folder: Path) -> None:
     found = checksums(folder)
     wrong = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
     if wrong:
-        raise PartFailed(f"{folder} differs from {CHECKSUMS.name} in {', '.join(wrong)}. Remove {folder} and fetch anew.")
+        raise PartFailed(f"{folder} differs from {CHECKSUMS.name} in {', '.join(wrong)}. Remove it and fetch anew.")
 
 
 def checksums(folder: Path) -> dict[str, str]:
@@ -204,7 +213,8 @@ def main() -> None:
         CHECKSUMS.write_text("".join(lines), "ascii")
         return
     with tempfile.TemporaryDirectory(prefix="tenuto-kafka-") as directory, ApacheKafka(Path(directory)) as kafka:
-        print(f"Apache Kafka {VERSION} answers. Stop it with Ctrl-C.\nexport KAFKA_BOOTSTRAP_SERVERS={kafka.bootstrap}", flush=True)
+        print(f"Apache Kafka {VERSION} answers. Stop it with Ctrl-C.")
+        print(f"export KAFKA_BOOTSTRAP_SERVERS={kafka.bootstrap}", flush=True)
         asked_to_stop = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: asked_to_stop.set())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,7 @@ from typing import Any, Self
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
-from ..bus import MESSAGE_BYTES_MAX, Headers, Place, demand_fits
+from ..bus import MESSAGE_BYTES_MAX, Headers, Place, RecordTooLarge, demand_fits
 from ..errors import Busy
 from .kafka_client import CONNECT_MS_MAX, REQUEST_MS_MAX, connect, outcome, sentence
 
@@ -61,6 +62,9 @@ class KafkaPublisher:
             sent = producer.send(topic, value=value, key=key, headers=list(headers))
         except BaseException as error:
             self._forget(future)
+            if isinstance(error, kafka_errors.MessageSizeTooLargeError):
+                # Each within its limit, but in so many headers that their lengths take more room than is kept for them.
+                raise RecordTooLarge(f"The record with its {len(headers)} headers is too large: {error}") from error
             if isinstance(error, kafka_errors.KafkaError):
                 raise outcome(error, f"publish to {topic}") from error
             raise
@@ -149,4 +153,6 @@ class KafkaPublisher:
             if self._forget(future):
                 future.set_exception(Busy("The publisher was closed before the record was acknowledged."))
         if producer is not None:
-            producer.close(timeout=0)
+            # It flushes first, which fails where its thread is still stuck; that thread is a daemon and sends no more.
+            with suppress(kafka_errors.KafkaTimeoutError):
+                producer.close(timeout=0)

@@ -20,7 +20,7 @@ from kafka.protocol.consumer import FetchRequest
 from kafka.protocol.metadata import MetadataRequest
 
 from ..bus import MESSAGE_BYTES_MAX, BusRecord, OffsetGone, TopicChanged, TopicMissing
-from ..errors import NotConfigured, TenutoError
+from ..errors import Busy, NotConfigured, TenutoError
 from .kafka_client import REQUEST_MS_MAX, UNKNOWN_TOPIC, connect, missing, outcome, sentence
 
 LOOK_SECONDS = 0.5  # how often an idle reader asks whether its topic and broker are still there
@@ -156,8 +156,11 @@ class KafkaReader:
             answer = self._put(request, None)
         except kafka_errors.KafkaError as error:
             raise outcome(error, f"find the end of {self._topic}") from error
-        ends = [part.high_watermark for topic in answer.responses for part in topic.partitions]
-        return max(listed, *map(int, ends))
+        self._demand_same_topic(absent=TopicMissing)
+        ends = [int(part.high_watermark) for topic in answer.responses for part in topic.partitions]
+        if not ends:
+            raise Busy(f"The broker does not say where {self._name} ends.")
+        return max(listed, *ends)
 
     def _demand_same_topic(self, absent: type[TenutoError] = TopicChanged) -> None:
         try:
@@ -183,7 +186,9 @@ class KafkaReader:
             count = len(topic.partitions)
             raise TopicMissing(f"{self._topic} has {count} partitions; there is no number {self._partition}.")
         if topic.topic_id is None or topic.topic_id.int == 0:
-            raise NotConfigured("The broker names no topic ids: a topic made anew would go unnoticed. Use Kafka 2.8 or later.")
+            raise NotConfigured(
+                "The broker names no topic ids, so a new topic could pass for the old. Use Kafka 2.8 or later."
+            )
         return f"kafka:{answer.cluster_id}:{topic.topic_id}:{self._partition}"
 
     def _ask(self) -> Any:

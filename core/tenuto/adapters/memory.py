@@ -151,6 +151,6 @@ class MemoryLedger:
                 for entry, stored in self.rows.entries[start : start + limit]
             ]
 
-    def stray_payloads(self, size: int) -> int:
+    def stray_payloads(self) -> int:
         """None can be: here a payload lies inside its event."""
         return 0

@@ -240,13 +240,13 @@ class PostgresReader:
         )
         return [(row[0], row[1], row[2], row[3], bytes(row[4])) for row in self._fetch(query, (start, limit))]
 
-    def stray_payloads(self, size: int) -> int:
-        """Return how many payloads lie beside no event of the first `size`."""
+    def stray_payloads(self) -> int:
+        """Return how many payloads lie beside no event."""
         query = SQL(
             "SELECT count(*) FROM ledger.payload p LEFT JOIN ledger.entry e USING (notification_id)"
-            " WHERE e.notification_id IS NULL AND p.notification_id <= %s"
+            " WHERE e.notification_id IS NULL"
         )
-        return int(self._fetch(query, (size,))[0][0])
+        return int(self._fetch(query, ())[0][0])
 
     def _fetch(self, query: Any, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with _answering():

@@ -52,7 +52,9 @@ def demo(
     from ..supervising import Platform
 
     settings = load_settings(console_port=port, reviewer=None if "TENUTO_REVIEWER" in os.environ else REVIEWER)
-    _demand_programs(repo)
+    _demand_programs()
+    if repo is not None:
+        _demand_revisions(repo, base, head)
     demand_free(settings.console_port, "approval console (choose another with --port)")
     code = FAILED
     with _interruptible():
@@ -109,11 +111,25 @@ def _follower(settings: Settings) -> Follower:
     return open_follower(settings, payloads=False)
 
 
-def _demand_programs(repo: Path | None) -> None:
+def _demand_programs() -> None:
     if shutil.which("git") is None:
         raise NotConfigured("The demonstration needs git. Install it, then try again.")
-    if repo is not None and not repo.is_dir():
+
+
+def _demand_revisions(repo: Path, base: str, head: str) -> None:
+    """Raise NotConfigured before anything starts when the pull request cannot be made of this repository."""
+    if not repo.is_dir():
         raise NotConfigured(f"There is no repository at {repo}. Name the top folder of a git work tree with --repo.")
+    if not _git_finds(repo, "--git-dir"):
+        raise NotConfigured(f"{repo} is not a git repository. Name the top folder of a git work tree with --repo.")
+    for option, revision in (("--base", base), ("--head", head)):
+        if not _git_finds(repo, "--verify", "--end-of-options", revision + "^{commit}"):
+            raise NotConfigured(f"There is no commit {revision!r} in {repo}. Name another with {option}.")
+
+
+def _git_finds(repo: Path, *wanted: str) -> bool:
+    command = ["git", "-C", str(repo), "rev-parse", "--quiet", *wanted]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _sample(settings: Settings) -> Path:

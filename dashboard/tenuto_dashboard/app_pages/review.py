@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 from tenuto.errors import TenutoError
@@ -103,14 +105,18 @@ def form(found: Approval) -> None:
         show(_signature(shown, demo=here.insecure_demo), key="signature", now=now)
         st.text_area("Reason", key=f"{REASON} {item.approval}", height=84, placeholder=PLACEHOLDER)
         approve, deny = st.columns(2)
-        given = {"on_click": decide, "width": "stretch"}
         with approve:
-            st.form_submit_button("Approve", type="primary", disabled=found.card is None, args=(item.approval, "approve"), **given)
+            _button("Approve", item.approval, "approve", disabled=found.card is None)
         with deny:
-            st.form_submit_button("Deny", args=(item.approval, "deny"), **given)
+            _button("Deny", item.approval, "deny")
     refusal = st.session_state.pop(REFUSED, None)
     if refusal:
         show(notice("red", refusal), key="refusal", now=now)
+
+
+def _button(label: str, name: str, decision: decisions.Decision, *, disabled: bool = False) -> None:
+    kind: Literal["primary", "secondary"] = "primary" if decision == "approve" else "secondary"
+    st.form_submit_button(label, type=kind, disabled=disabled, on_click=decide, args=(name, decision), width="stretch")
 
 
 def decide(name: str, decision: decisions.Decision) -> None:

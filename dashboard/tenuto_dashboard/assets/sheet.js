@@ -85,6 +85,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   const tick = () => root.querySelectorAll("[data-at]").forEach((element) => tell(element, Date.now() + root.skew));
   tick();
-  const timer = setInterval(tick, 1000);
-  return () => clearInterval(timer);
+  clearInterval(root.ticking);
+  root.ticking = setInterval(tick, 1000);
+  return () => clearInterval(root.ticking);
 }

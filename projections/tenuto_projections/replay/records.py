@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -107,10 +108,12 @@ def payload_text(verified: Verified) -> str | None:
 
 
 def marks(ticks: Iterable[Tick]) -> Text:
-    """Return the nine ticks in one row: number and mark."""
+    """Return the nine ticks in one short row; steps side by side with the same mark are one range, such as `1-8✓ 9–`."""
     text = Text()
-    for tick in ticks:
-        text.append(f"{tick.step}{MARKS.get(tick.state, '–')} ", style=_STYLES.get(tick.state, "dim"))
+    for state, group in groupby(ticks, key=lambda tick: tick.state):
+        steps = [tick.step for tick in group]
+        name = str(steps[0]) if len(steps) == 1 else f"{steps[0]}-{steps[-1]}"
+        text.append(f"{name}{MARKS.get(state, '–')} ", style=_STYLES.get(state, "dim"))
     return text
 
 

@@ -1,0 +1,168 @@
+"""What is measured on: the embedded Postgres (durable) and broker, a founded log, topics of prepared records, new ledgers.
+
+Records are signed and published once and read by every round: each round has a database of its own, cloned from one in
+which the authors are registered, so each begins at the first record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from tenuto.adapters import keyfiles
+from tenuto.adapters.kafka import KafkaBus
+from tenuto.adapters.postgres import PostgresLedger, open_datastore
+from tenuto.bus import Bus
+from tenuto.clock import SystemClock, new_uuid7
+from tenuto.ingest import Ingest
+from tenuto.intake.judging import Judge, Limits
+from tenuto.intake.testimony import Testimony
+from tenuto.intake.vault import Vault
+from tenuto.migrating import migrate
+from tenuto.settings import Settings
+from tenuto.signing import SeedSigner
+from tenuto.supervising import Platform
+from tenuto.trust import Trust, load_trust
+from tenuto.wiring import role_url
+
+from .authors import AGENTS, PAYLOAD_BYTES, SESSIONS_OF_AGENT, Author, Written, founding, sessions
+from .startline import HeldBus
+
+ORIGIN = "localhost/benchmark"
+TEMPLATE = "benchmark_template"
+FOUNDING_TOPIC = "benchmark.founding"
+PUBLISH_SECONDS_MAX = 120.0
+PUBLISH_AT_ONCE = 2000
+_NUMBERS = count()
+
+
+@dataclass
+class Plant:
+    """Everything of one run; made by `open_plant`."""
+
+    platform: Platform
+    trust: Trust
+    signers: dict[str, SeedSigner]
+    founding: list[Written]
+    bus: KafkaBus = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Connects to nothing yet."""
+        assert self.platform.settings.kafka is not None
+        self.bus = KafkaBus(self.platform.settings.kafka)
+
+    @property
+    def settings(self) -> Settings:
+        """Where everything is."""
+        return self.platform.settings
+
+    def authors(self) -> list[Author]:
+        """Return new sessions: SESSIONS_OF_AGENT for each agent."""
+        now = SystemClock().now()
+        return [
+            Author(self.signers[name], self.trust, new_uuid7, now) for name in AGENTS for _ in range(SESSIONS_OF_AGENT)
+        ]
+
+    def prepare(self, topic: str, events: int, *, payloads: bool) -> list[Written]:
+        """Sign and publish so many events, with payloads of PAYLOAD_BYTES or without, to a new topic."""
+        self.bus.ensure_topics({topic: self.settings.partitions})
+        payload = b"p" * PAYLOAD_BYTES if payloads else None
+        written = list(sessions(self.authors(), events, payload))
+        self.publish(topic, written)
+        return written
+
+    def publish(self, topic: str, written: Sequence[Written]) -> None:
+        """Publish and wait until the broker has everything."""
+        with self.bus.publisher() as publisher:
+            for start in range(0, len(written), PUBLISH_AT_ONCE):
+                for one in written[start : start + PUBLISH_AT_ONCE]:
+                    publisher.publish(topic, one.key, one.record)
+                publisher.flush(PUBLISH_SECONDS_MAX)
+
+    @contextmanager
+    def database(self, template: str | None = None) -> Iterator[str]:
+        """Give a new database, empty or like `template`, as its owner's URL; it is dropped afterwards."""
+        name = f"benchmark_{next(_NUMBERS)}"
+        with psycopg.connect(self._url("postgres"), autocommit=True) as server:
+            server.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+            server.execute("CHECKPOINT")
+            yield self._url(name)
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextmanager
+    def ledger(self) -> Iterator[str]:
+        """Give a new ledger in which the authors are registered, as its owner's URL."""
+        with self.database(TEMPLATE) as url:
+            yield url
+
+    @contextmanager
+    def ingest(self, url: str, topic: str) -> Iterator[tuple[Ingest, PostgresLedger, HeldBus]]:
+        """Give the one door in over `topic`, as `tenuto.wiring` opens it; nothing is read before the bus is started."""
+        bus = HeldBus(self.bus)
+        settings = self.settings.model_copy(update={"database_url": url})
+        with ThreadPoolExecutor(settings.verify_threads) as pool, _store(settings) as store:
+            with closing(self._ingest(bus, store, pool, topic)) as ingest:
+                ingest.step()
+                yield ingest, store, bus
+
+    def make_template(self) -> None:
+        """Make the ledger that each round begins with: the founding events in it, by the ordinary road."""
+        with psycopg.connect(self._url("postgres"), autocommit=True) as server:
+            server.execute(f"CREATE DATABASE {TEMPLATE}")
+        migrate(self._url(TEMPLATE))
+        self.bus.ensure_topics({FOUNDING_TOPIC: 1})
+        self.publish(FOUNDING_TOPIC, self.founding)
+        with self.ingest(self._url(TEMPLATE), FOUNDING_TOPIC) as (ingest, store, bus):
+            bus.start()
+            run_to(ingest, store, len(self.founding))
+
+    def _ingest(self, bus: Bus, store: PostgresLedger, pool: ThreadPoolExecutor, topic: str) -> Ingest:
+        keys, settings = self.settings.keys, self.settings
+        secrets = {self.trust.epoch: keyfiles.load_epoch_secret(keys, self.trust.epoch)}
+        judge = Judge(
+            origin=self.trust.origin,
+            testimony=Testimony(self.signers["ingest"], self.trust.origin, new_uuid7),
+            vault=Vault(secrets, keyfiles.load_storage_key(keys)),
+            limits=Limits(batch_events=settings.batch_events),
+            pool=pool,
+        )
+        share = (topic, None)
+        return Ingest(bus, store, judge=judge, root_public_key=self.trust.root, clock=SystemClock(), share=share)
+
+    def _url(self, database: str) -> str:
+        assert self.settings.database_url is not None
+        return urlunsplit(urlsplit(self.settings.database_url)._replace(path=f"/{database}"))
+
+
+def run_to(ingest: Ingest, store: PostgresLedger, size: int) -> None:
+    """Step until the ledger has so many events."""
+    while store.head().size < size:
+        ingest.step()
+
+
+@contextmanager
+def open_plant(home: Path) -> Iterator[Plant]:
+    """Start the parts in `home`, found a log, and put its authors on record."""
+    with Platform(Settings(home=home), lambda sentence: None, origin=ORIGIN) as platform:
+        keys = platform.settings.keys
+        for name in ("ingest", *AGENTS):
+            keyfiles.create_key(keys, keyfiles.author_file(name))
+        signers = {name: keyfiles.load_signer(keys, name) for name in ("ingest", *AGENTS)}
+        trust = load_trust(home)
+        root = Author(keyfiles.load_signer(keys, "root"), trust, new_uuid7, SystemClock().now())
+        plant = Plant(platform, trust, signers, founding(root, signers))
+        plant.make_template()
+        yield plant
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[PostgresLedger]:
+    url = role_url(settings, "tenuto_ingest")
+    with closing(PostgresLedger(open_datastore(url), url)) as store:
+        yield store
