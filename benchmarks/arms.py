@@ -112,7 +112,10 @@ def _enter(ingest: Ingest, events: int) -> None:
 
 def _library_datastore(url: str) -> PostgresDatastore:
     parts = psycopg.conninfo.conninfo_to_dict(url)
-    return PostgresDatastore(
-        dbname=str(parts["dbname"]), host=str(parts.get("host", "")), port=str(parts.get("port", "")),
-        user=str(parts["user"]), password=str(parts.get("password", "")), pool_size=2,
+    datastore = PostgresDatastore(
+        dbname=str(parts["dbname"]), host=str(parts["host"]), port=str(parts["port"]), user=str(parts["user"]),
+        password="", pool_size=2,
     )  # fmt: skip
+    assert isinstance(datastore.pool.kwargs, dict)
+    datastore.pool.kwargs.update(parts)
+    return datastore

@@ -1,25 +1,30 @@
 """What is measured on: the embedded Postgres (durable) and broker, a founded log, topics of prepared records, new ledgers.
 
-Records are signed and published once and read by every round: each round has a database of its own, cloned from one in
+Everybody reaches Postgres over TCP: over a Unix socket the library's recorder, which the road is compared with, waits
+for ever once a batch has about a megabyte (psycopg's pipeline mode). Records are signed and published once and read by every round: each round has a database of its own, cloned from one in
 which the authors are registered, so each begins at the first record.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 from tenuto.adapters import keyfiles
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.adapters.postgres import PostgresLedger, open_datastore
+from tenuto.addresses import DATABASE
 from tenuto.bus import Bus
 from tenuto.clock import SystemClock, new_uuid7
+from tenuto.embedded import EmbeddedPostgres
+from tenuto.embedded.child import LOOPBACK, free_port
 from tenuto.ingest import Ingest
 from tenuto.intake.judging import Judge, Limits
 from tenuto.intake.testimony import Testimony
@@ -27,9 +32,9 @@ from tenuto.intake.vault import Vault
 from tenuto.migrating import migrate
 from tenuto.settings import Settings
 from tenuto.signing import SeedSigner
-from tenuto.supervising import Platform
+from tenuto.supervising import Platform, ensure_database
 from tenuto.trust import Trust, load_trust
-from tenuto.wiring import role_url
+from tenuto.wiring import ROLES, role_url
 
 from .authors import AGENTS, PAYLOAD_BYTES, SESSIONS_OF_AGENT, Author, Written, founding, sessions
 from .startline import HeldBus
@@ -148,8 +153,10 @@ def run_to(ingest: Ingest, store: PostgresLedger, size: int) -> None:
 
 @contextmanager
 def open_plant(home: Path) -> Iterator[Plant]:
-    """Start the parts in `home`, found a log, and put its authors on record."""
-    with Platform(Settings(home=home), lambda sentence: None, origin=ORIGIN) as platform:
+    """Start the parts in `home`, found a log, and make the ledger in which its authors are on record."""
+    with ExitStack() as stack:
+        settings = Settings(home=home, database_url=stack.enter_context(_postgres(home.with_name("postgres"))))
+        platform = stack.enter_context(Platform(settings, lambda sentence: None, origin=ORIGIN))
         keys = platform.settings.keys
         for name in ("ingest", *AGENTS):
             keyfiles.create_key(keys, keyfiles.author_file(name))
@@ -159,6 +166,22 @@ def open_plant(home: Path) -> Iterator[Plant]:
         plant = Plant(platform, trust, signers, founding(root, signers))
         plant.make_template()
         yield plant
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    """Give the URL of a new server that every role may reach over TCP; the passwords are in a file of its own."""
+    password = secrets.token_hex(16)
+    with EmbeddedPostgres(folder, free_port()) as server:
+        ensure_database(server)
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            for role in ROLES:
+                connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+        parts = urlsplit(server.url)
+        passwords = folder / "passwords"
+        passwords.touch(0o600)
+        passwords.write_text(f"*:*:*:{parts.username}:{parts.password}\n*:*:*:*:{password}\n")
+        yield f"postgresql://{parts.username}@{LOOPBACK}:{parts.port}/{DATABASE}?passfile={quote(str(passwords), safe='')}"
 
 
 @contextmanager

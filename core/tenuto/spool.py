@@ -83,7 +83,8 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class InboxState:
     """How far this author's inbox was read. identity, next_offset: where on the bus. next_position: the first ledger
-    position not seen yet. tree_size, root: the largest checkpoint seen."""
+    position not seen yet. tree_size, root: the largest checkpoint seen.
+    """
 
     identity: str = ""
     next_offset: int = 0

@@ -74,7 +74,7 @@ def demo_badge() -> Node:
 
 def notice(tone: str, *said: Node | str | None) -> Node:
     """Return a sentence that must not be missed."""
-    which = {"green": "check", "blue": "clock"}.get(tone, "alert")
+    which = {"green": "check", "blue": "clock", "blue moving": "turning"}.get(tone, "alert")
     return box(f"notice {tone}", icon(which), box("", *said))
 
 

@@ -6,7 +6,7 @@ and values are shown as they are; nothing is left out because this version does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -65,12 +65,7 @@ def group_of(change: PlannedChange) -> str:
 
 def differences(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[tuple[str, str | None, str | None]]:
     """Return `(attribute, before, after)` for each that differs; None where it is not there."""
-    old, new = _flat(before), _flat(after)
-    return [
-        (name, _said(old.get(name, _UNSET)), _said(new.get(name, _UNSET)))
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name, _UNSET) != new.get(name, _UNSET)
-    ]
+    return [(name, _said(old), _said(new)) for name, old, new in _pairs(before or {}, after or {}) if old != new]
 
 
 def _group(name: str, changes: Sequence[PlannedChange]) -> Node:
@@ -80,9 +75,7 @@ def _group(name: str, changes: Sequence[PlannedChange]) -> Node:
 
 def _change(change: PlannedChange) -> Node:
     rows = differences(change.before, change.after)
-    kept = len(_flat(change.before).keys() & _flat(change.after).keys()) - sum(
-        1 for _, before, after in rows if before is not None and after is not None
-    )
+    kept = sum(old == new for _, old, new in _pairs(change.before or {}, change.after or {}))
     head = box(
         "", *(_action(action) for action in _actions(change)), word("mono address", change.address),
         risk_badges(change.risks), word("kept", _counted(len(rows), kept)), tag="summary",
@@ -111,15 +104,14 @@ def _attribute(name: str, before: str | None, after: str | None) -> Node:
     )
 
 
-def _flat(values: Mapping[str, Any] | None, prefix: str = "") -> dict[str, Any]:
-    """Nested objects as dotted names, so that one changed rule is one row and not a wall of JSON."""
-    flat: dict[str, Any] = {}
-    for name, value in (values or {}).items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{name}."))
+def _pairs(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Attribute by attribute. Objects on both sides become dotted names: one changed rule is one row, not a wall of JSON."""
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name, _UNSET), after.get(name, _UNSET)
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and (old or new):
+            yield from _pairs(old, new, f"{prefix}{name}.")
         else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+            yield prefix + name, old, new
 
 
 def _said(value: Any) -> str | None:

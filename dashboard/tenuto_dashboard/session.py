@@ -6,7 +6,9 @@ the read models, and only when their position has moved since the last answer, w
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
@@ -15,22 +17,34 @@ import sqlalchemy
 import streamlit as st
 from sqlalchemy import Connection, Engine
 from tenuto.clock import SystemClock
+from tenuto.errors import Busy, TenutoError
 from tenuto.migrating import sqlalchemy_url
+from tenuto.recorder import Recorder
 from tenuto.settings import Settings, load_settings
 from tenuto.trust import load_trust
 from tenuto_projections.fleet import AUTHORS_MAX, Author, fleet
 from tenuto_projections.inbox import ITEMS_MAX, InboxItem, pending
 from tenuto_projections.integrity import Integrity, integrity
 
-from .decisions import Door
+from .decisions import Decision, Door
 
 ROLE = "tenuto_console"
 SOFTWARE = "tenuto-console"
 PENDING_MAX = 1000
+DOOR_SECONDS = 1.0
 _LOOK_SECONDS = 1
 _KEEP_SECONDS = 3600
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A decision that is on its way to the ledger, or there."""
+
+    event_id: str
+    decision: Decision
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +92,39 @@ def reviewer() -> str:
     return settings().reviewer
 
 
-@st.cache_resource(show_spinner=False)
 def door() -> Door:
-    """The reviewer's recorder, opened at the first event that is signed here; raises a TenutoError when it cannot be."""
+    """The reviewer's recorder, opened when something is first signed here; raises a TenutoError when it cannot be.
+
+    It opens beside the page, so that whatever is slow there costs a reader one sentence and not the page.
+    """
+    opening = _opening()
+    try:
+        return opening.result(DOOR_SECONDS)
+    except TimeoutError:
+        raise Busy(f"The recorder of {reviewer()} is still being opened. Try again in a moment.") from None
+    except TenutoError:
+        _opening.clear()
+        raise
+
+
+@st.cache_resource(show_spinner=False)
+def _opening() -> Future[Recorder]:
+    return ThreadPoolExecutor(1, thread_name_prefix="door").submit(_open_door)
+
+
+def _open_door() -> Recorder:
     from tenuto.wiring import open_recorder
 
-    recorder: Door = open_recorder(settings(), reviewer(), software=SOFTWARE)
+    recorder = open_recorder(settings(), reviewer(), software=SOFTWARE)
+    recorder.room_seconds = DOOR_SECONDS  # with a full spool a click gets an answer
+    atexit.register(recorder.close)
     return recorder
+
+
+@st.cache_resource(show_spinner=False)
+def signed_here() -> dict[str, Signed]:
+    """What was signed in this process, by the name of the request: a reload, or a second tab, must not ask again."""
+    return {}
 
 
 def ask(query: Callable[[Connection], Answer]) -> Answer:

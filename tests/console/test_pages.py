@@ -131,7 +131,7 @@ def test_a_decision_is_signed_over_what_was_shown(label: str, decision: str, pla
     assert isinstance(event, ApprovalSigned)
     assert (event.decision, event.digest) == (decision, digest(story.GRAVEST))
     assert getattr(document, "text", None) == "I asked the network team."
-    assert "Waiting for the ledger" in drawn(test)
+    assert "is signed and on its way to the ledger" in drawn(test)
     assert not test.text_area, "a signed decision cannot be made twice"
 
 

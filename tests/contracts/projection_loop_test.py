@@ -14,11 +14,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ProgrammingError
 from tenuto.errors import Busy
 from tenuto.migrating import migrate, sqlalchemy_url
+from tenuto.telemetry import Telemetry
 from tenuto.verification import VerificationFailed, Verified
 from tenuto_projections import fleet, inbox, runs
 from tenuto_projections.integrity import WALK_METADATA, integrity
 from tenuto_projections.projection import Positions, Projection, Projector, Rewound, digest, rebuild
-from tenuto.telemetry import Telemetry
 from tenuto_projections.running import all_projections, catch_up, run_until
 from tenuto_projections.walked import FAILED, PASSED, Walked
 

@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 from tenuto.errors import TenutoError
-from tenuto_projections.inbox import Approval, approval
+from tenuto_projections.inbox import Approval, CastVote, approval
 
 from tenuto_dashboard import cards, decisions, session
 from tenuto_dashboard.diff import show_diff
@@ -18,9 +18,14 @@ from tenuto_dashboard.plan import plan_view
 from tenuto_dashboard.sheet import Node, box, moment, short, show, word
 
 NAME = "approval"
-SIGNED, OPENED, REFUSED, SHOWN, REASON = "signed", "opened", "refused", "shown", "reason"
+OPENED, REFUSED, SHOWN, REASON = "opened", "refused", "shown", "reason"
 """What a session remembers of a request; all but REFUSED together with its name."""
+LONG_SECONDS = 15.0
+"""A receipt that takes longer deserves a word; usually it takes less than two."""
 PLACEHOLDER = "What you checked, or what is wrong. Needed to deny."
+
+
+_WORDS = {"approve": "approval", "deny": "denial"}
 
 
 def draw() -> None:
@@ -34,9 +39,8 @@ def draw() -> None:
     left, right = st.columns([2.05, 1], gap="medium")
     with left:
         body(found)
-    with right:
+    with right, st.container(key="aside"):
         aside(found.item.approval)
-    note_opened(found)
 
 
 def load(name: str, *, fresh: bool = False) -> Approval | None:
@@ -81,14 +85,15 @@ def body(found: Approval) -> None:
 
 @live
 def aside(name: str) -> None:
-    """The facts, the decision, and the votes; it follows the ledger."""
+    """The decision, the votes, and the facts; it follows the ledger."""
     found, now = load(name), session.now()
     if found is None:
         return
-    follow(show(cards.facts(found.item, now), key="facts", now=now))
     if not waiting_for_ledger(found):
         form(found)
     show(cards.cast(found.votes), key="votes", now=now)
+    follow(show(cards.facts(found.item, now), key="facts", now=now))
+    note_opened(found)
 
 
 def form(found: Approval) -> None:
@@ -134,29 +139,21 @@ def decide(name: str, decision: decisions.Decision) -> None:
     except SQLAlchemyError:
         st.session_state[REFUSED] = f"{AWAY} Nothing was signed."
     else:
-        st.session_state[f"{SIGNED} {name}"] = (str(event.id), decision)
+        session.signed_here()[name] = session.Signed(str(event.id), decision, session.now())
 
 
 def waiting_for_ledger(found: Approval) -> bool:
-    """Say how far the decision that was signed here has come; return whether there is one."""
-    signed = st.session_state.get(f"{SIGNED} {found.item.approval}")
+    """Say how far the decision that was signed here has come; return whether there is one that stands, or may yet."""
+    signed = session.signed_here().get(found.item.approval)
     if signed is None:
         return False
-    event_id, decision = signed
-    words = {"approve": "approval", "deny": "denial"}[decision]
-    vote = next((vote for vote in found.votes if vote.event_id == event_id), None)
-    if vote is None:
-        said = notice("blue", word("strong", f"Your {words} is signed"), box("", "Waiting for the ledger. You may leave; nothing is lost."))
-    else:
-        where = box("", f"At position {vote.position:,}, recorded ", moment(vote.recorded_at, "ago"), ".")
-        void = None if vote.counts else box("", f"It does not count: {vote.sentence}")
-        said = notice("green" if vote.counts else "amber", word("strong", f"Your {words} is in the ledger"), where, void)
-    show(said, key="signed", now=session.now())
-    return True
+    vote = next((vote for vote in found.votes if vote.event_id == signed.event_id), None)
+    show(_on_its_way(signed) if vote is None else _arrived(signed, vote), key="signed", now=session.now())
+    return vote is None or (vote.counts and not vote.withdrawn)
 
 
 def note_opened(found: Approval) -> None:
-    """Record once a session that the reviewer opened this request; without a door, reading still works."""
+    """Record once a session that the reviewer opened this request; without a door, reading still works, and this goes on."""
     key = f"{OPENED} {found.item.approval}"
     if found.item.state_at(session.now()) != "open" or key in st.session_state:
         return
@@ -166,10 +163,24 @@ def note_opened(found: Approval) -> None:
         show(notice("amber", f"Nothing can be signed at the moment: {error}"), key="no-door", now=session.now())
 
 
+def _on_its_way(signed: session.Signed) -> Node:
+    title = word("strong", f"Your {_WORDS[signed.decision]} is signed and on its way to the ledger")
+    if (session.now() - signed.at).total_seconds() < LONG_SECONDS:
+        return notice("blue moving", title, box("", "It stands here once the ledger has it. You may leave; nothing is lost."))
+    said = ". It is kept on disk and sent until it is confirmed; `tenuto status` shows which part of the road does not answer."
+    return notice("amber", title, box("", "No confirmation yet, signed ", moment(signed.at, "ago"), said))
+
+
+def _arrived(signed: session.Signed, vote: CastVote) -> Node:
+    where = box("", f"Position {vote.position:,}, recorded ", moment(vote.recorded_at, "ago"), ".")
+    void = None if vote.counts else box("", f"It does not count: {vote.sentence}")
+    return notice("green" if vote.counts else "amber", word("strong", f"Your {_WORDS[signed.decision]} is in the ledger"), where, void)
+
+
 def _signature(digest: str, *, demo: bool) -> Node:
     return box(
         "stack tight",
         box("", "Your decision", tag="h2"),
-        box("", word("soft", "You sign digest "), short(digest, "mono strong")),
-        box("badges", word("soft", "as "), word("strong", session.reviewer()), demo_badge() if demo else None),
+        box("badges", word("soft", "You sign as"), word("strong", session.reviewer()), demo_badge() if demo else None),
+        box("", word("soft", "over the digest "), short(digest, "mono strong")),
     )

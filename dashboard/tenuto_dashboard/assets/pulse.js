@@ -3,8 +3,8 @@
 // A request that was sent on the old page and is answered on the new one makes Streamlit's front end drop what the new
 // page has drawn. So nothing is asked from a click on a link (or a step back) until the next whole page has arrived.
 const LEAVING_MS_MAX = 15000;
-const APART_MS = 300; // two parts that ask in the same moment would be taken for one
-const reader = (window.tenutoReader ??= watch({ left: 0, turn: -1 }));
+const APART_MS = 120; // two parts that ask in the same moment would be taken for one
+const reader = (window.tenutoReader ??= watch({ left: 0, turn: -1, asked: 0 }));
 
 function watch(reader) {
   const leave = () => { reader.left = Date.now(); };
@@ -15,8 +15,14 @@ function watch(reader) {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   if (data.turn > reader.turn) { reader.turn = data.turn; reader.left = 0; }
-  clearInterval(parentElement.beating);
-  const beat = () => { if (Date.now() - reader.left > LEAVING_MS_MAX) setTriggerValue("beat", Date.now()); };
-  parentElement.beating = setInterval(beat, data.seconds * 1000 + Math.random() * APART_MS);
-  return () => clearInterval(parentElement.beating);
+  clearTimeout(parentElement.beating);
+  const after = (ms) => { parentElement.beating = setTimeout(beat, ms); };
+  const beat = () => {
+    const now = Date.now(), early = reader.asked + APART_MS - now;
+    if (early > 0) return after(early);
+    if (now - reader.left > LEAVING_MS_MAX) { reader.asked = now; setTriggerValue("beat", now); }
+    after(data.seconds * 1000);
+  };
+  after(data.seconds * 1000);
+  return () => clearTimeout(parentElement.beating);
 }

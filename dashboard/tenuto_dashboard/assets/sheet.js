@@ -7,7 +7,7 @@ const ICONS = {
   check: "M3.5 8.5l3 3 6-7", cross: "M4 4l8 8M12 4l-8 8", minus: "M4 8h8", next: "M6 3.5L10.5 8 6 12.5",
   alert: "M8 2.2l6.2 11H1.8zM8 6.4v3.2M8 11.4v.2", copy: "M5.5 5.5h7v7h-7zM3.5 10.5v-7h7", arrow: "M3 8h9M9 4.5L12.5 8 9 11.5",
   clock: "M8 1.8a6.2 6.2 0 100 12.4A6.2 6.2 0 008 1.8M8 4.6V8l2.3 1.6", back: "M10 3.5L5.5 8l4.5 4.5",
-  lock: "M4 7.2h8v6H4zM5.6 7V5a2.4 2.4 0 014.8 0v2",
+  turning: "M13.5 8A5.5 5.5 0 118 2.5",
 };
 
 function icon(name) {

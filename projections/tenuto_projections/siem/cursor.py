@@ -45,7 +45,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def key(self) -> str:
         """A short name for this export, the same in every run."""
-        said = "\n".join((self.origin, self.destination, self.format))
+        said = f"{self.origin}\n{self.destination}\n{self.format}"
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 

@@ -11,8 +11,16 @@ from tenuto import header as headers
 from tenuto.approvals.fold import Approvals
 from tenuto.documents import Arguments, Document, Result, to_payload
 from tenuto.events import (
-    ApprovalConsumed, ApprovalGranted, ApprovalRequested, ApprovalSigned, Event, MessageSent, ToolFailed, ToolFinished,
-    ToolRequested, ToolStarted,
+    ApprovalConsumed,
+    ApprovalGranted,
+    ApprovalRequested,
+    ApprovalSigned,
+    Event,
+    MessageSent,
+    ToolFailed,
+    ToolFinished,
+    ToolRequested,
+    ToolStarted,
 )  # fmt: skip
 from tenuto.gate import Action, Outcome
 from tenuto.keyring import Key

@@ -42,7 +42,7 @@ def test_a_statement_that_is_changed_in_one_of_its_lines_counts(tmp_path: Path) 
 def test_configuration_and_suppressions_of_the_pull_request_are_ignored(tmp_path: Path) -> None:
     silenced = "# ruff: noqa\n" + SHELL.replace("shell=True)", "shell=True)  # noqa  # nosec")
     files: dict[str, str | bytes] = {
-        "pkg/a.py": silenced, "ruff.toml": 'exclude = ["*"]\n', ".ruff.toml": 'lint.select = []\n', "pkg/ruff.toml": "broken [",
+        "pkg/a.py": silenced, "ruff.toml": 'exclude = ["*"]\n', ".ruff.toml": "lint.select = []\n", "pkg/ruff.toml": "broken [",
         "pyproject.toml": '[tool.ruff]\nexclude = ["*"]\n[tool.bandit]\nskips = ["B602"]\n',
         ".bandit": "[bandit]\nexclude = /\nskips = B602\n", "bandit.yaml": "skips: [B602]\n", ".gitignore": "*\n",
         "setup.py": "open('/tmp/never', 'w')\n", "bandit.py": "raise SystemExit(0)\n", "ruff/__main__.py": "raise SystemExit(0)\n",
