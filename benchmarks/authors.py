@@ -11,7 +11,7 @@ from tenuto import header as headers
 from tenuto.clock import NewId
 from tenuto.envelope import Envelope
 from tenuto.events import FIRST_PREV, Event, KeyRegistered, SessionOpened, ToolStarted
-from tenuto.payload import seal
+from tenuto.payload import PayloadSealer
 from tenuto.signing import SeedSigner, sign_header
 from tenuto.trust import Trust
 
@@ -37,7 +37,7 @@ class Author:
     def __init__(self, signer: SeedSigner, trust: Trust, new_id: NewId, now: datetime) -> None:
         """`now` is the claimed time of every event."""
         self._signer, self._trust, self._new_id, self._now = signer, trust, new_id, now
-        self._epoch_key = bytes.fromhex(trust.epoch_public_key)
+        self._sealer = PayloadSealer(bytes.fromhex(trust.epoch_public_key))
         self._session, self._seq, self._prev = new_id(), 0, FIRST_PREV
 
     def write(self, kind: type[Event] = ToolStarted, payload: bytes | None = None, **fields: Any) -> Written:
@@ -46,7 +46,7 @@ class Author:
             fields |= {"call": f"call-{self._seq}", "tool": "deploy.release", "resource": "service/checkout", "digest": DIGEST}
         sealed = None
         if payload is not None:
-            sealed, commit = seal(payload, self._epoch_key)
+            sealed, commit = self._sealer.seal(payload)
             fields |= {"payload_type": "application/json", "payload_len": len(payload), "payload_commit": commit}
         event = kind(
             v=1, log_origin=self._trust.origin, author=self._signer.author, key_id=self._signer.key_id,

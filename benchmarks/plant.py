@@ -26,6 +26,7 @@ from tenuto.clock import SystemClock, new_uuid7
 from tenuto.embedded import EmbeddedPostgres
 from tenuto.embedded.child import LOOPBACK, free_port
 from tenuto.ingest import Ingest
+from tenuto.intake.examining import Examiner
 from tenuto.intake.judging import Judge, Limits
 from tenuto.intake.testimony import Testimony
 from tenuto.intake.vault import Vault
@@ -131,11 +132,9 @@ class Plant:
         keys, settings = self.settings.keys, self.settings
         secrets = {self.trust.epoch: keyfiles.load_epoch_secret(keys, self.trust.epoch)}
         judge = Judge(
-            origin=self.trust.origin,
+            examiner=Examiner(self.trust.origin, Vault(secrets, keyfiles.load_storage_key(keys)), pool),
             testimony=Testimony(self.signers["ingest"], self.trust.origin, new_uuid7),
-            vault=Vault(secrets, keyfiles.load_storage_key(keys)),
             limits=Limits(batch_events=settings.batch_events),
-            pool=pool,
         )
         share = (topic, None)
         return Ingest(bus, store, judge=judge, root_public_key=self.trust.root, clock=SystemClock(), share=share)

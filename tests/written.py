@@ -14,6 +14,7 @@ from nacl import bindings
 from tenuto import header as headers
 from tenuto.envelope import Envelope
 from tenuto.events import FIRST_PREV, Event, KeyRegistered, SessionOpened, ToolStarted
+from tenuto.intake.examining import Examiner
 from tenuto.intake.judging import Judge, Limits
 from tenuto.intake.testimony import Testimony
 from tenuto.intake.vault import Vault
@@ -140,9 +141,7 @@ def batch_of(
 def judge(*, pool: Any = None, **limits: Any) -> Judge:
     """A judge for this world, with a session of its own for ingest."""
     return Judge(
-        origin=ORIGIN,
-        vault=Vault({EPOCH: EPOCH_SECRET}, STORAGE_KEY),
+        examiner=Examiner(ORIGIN, Vault({EPOCH: EPOCH_SECRET}, STORAGE_KEY), pool),
         testimony=Testimony(signer_of("ingest"), ORIGIN, new_id),
         limits=Limits(**limits),
-        pool=pool,
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from .adapters import keyfiles
 from .errors import NotConfigured
+from .keyring import ROOT
 from .log.note import NoteSigner
 from .log.witnessing import cosigner_vkey
-from .keyring import ROOT
 from .signing import SeedSigner
 from .trust import TRUST_FILE, Trust
 
@@ -39,7 +39,7 @@ def found(home: Path, origin: str) -> Trust:
     Raises NotConfigured when the home has a log already or keys lie there, or the name is not of the form
     `host/path` in lower case (C2SP tlog-checkpoint asks for a schema-less URL).
     """
-    if not _ORIGIN.match(origin) or len(origin) > 100:
+    if not _ORIGIN.fullmatch(origin) or len(origin) > 100:
         raise NotConfigured(f"{origin!r} cannot name a log. Use a lower-case name such as `example.com/payments`.")
     if is_founded(home):
         raise NotConfigured(f"{home} holds a log already. Use it, or choose another folder with TENUTO_HOME.")

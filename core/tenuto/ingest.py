@@ -7,6 +7,9 @@
  5. append       events, evidence, waiting records and the consumer offset, as one transaction
  6. acknowledge  only now is the batch behind us; the bus is told nothing, it has no say in this
 
+What depends on a record's bytes alone is worked out ahead, for the next batch while this one is written
+(intake/examining.py); everything that depends on where the ledger stands waits its turn.
+
 Three outcomes: a refused record becomes a `record.refused` event, in the same transaction as the offset that passes it;
 when something is busy the same records are read again; anything else stops the process, with nothing half done. Recovery
 is the ordinary road: after any doubt the partition is claimed again, which tells by the stored offset where to go on.
@@ -23,11 +26,12 @@ from uuid import UUID
 
 import msgspec
 
-from .bus import Bus, BusRecord, TopicChanged, TopicMissing, TopicReader
+from .bus import Bus, TopicChanged, TopicMissing, TopicReader
 from .clock import Clock
 from .errors import Busy, NotConfigured
 from .events.base import Name
-from .intake.arrival import Arrival, again, arrived
+from .intake.arrival import Arrival, again
+from .intake.examining import Coming
 from .intake.folds import DoubleFold, KeyFold
 from .intake.judging import OWN_EVENTS_ROOM, Judge, Judgement, Standing
 from .ledger import BATCH_EVENTS_MAX, AlreadyAppended, HeadsMoved, LedgerStore, NotOwner, Parked
@@ -51,6 +55,8 @@ class _Partition:
     watching_since: datetime | None = None
     parked: dict[tuple[UUID, int], Parked] = field(default_factory=dict)
     refused_in_a_row: int = 0
+    ahead: Coming | None = None
+    """What was read after the batch in hand. It is dropped with the ownership: then the ledger says where to read on."""
 
     def close(self) -> None:
         self.owned = False
@@ -142,18 +148,33 @@ class Ingest:
 
     def _serve(self, partition: _Partition, timeout_ms: int) -> int:
         reader = self._claim(partition)
-        records = reader.poll(self._records_max, timeout_ms)
-        if records:
+        coming, partition.ahead = partition.ahead or self._read(reader, timeout_ms), None
+        if coming is not None:
             self._idle = False
+            if coming.count == self._records_max:
+                partition.ahead = self._read_ahead(reader)
         elif not partition.parked:
             return 0
-        return self._take(partition, reader.partition_identity(), records)
+        return self._take(partition, reader.partition_identity(), coming)
+
+    def _read(self, reader: TopicReader, timeout_ms: int) -> Coming | None:
+        records = reader.poll(self._records_max, timeout_ms)
+        return self._judge.examiner.begin(records, self._keys.keyring) if records else None
+
+    def _read_ahead(self, reader: TopicReader) -> Coming | None:
+        """Read the batch after the one in hand. What goes wrong is left to the next step, which meets it again."""
+        try:
+            return self._read(reader, 0)
+        except (Busy, TopicChanged, TopicMissing) as trouble:
+            log.debug("nothing is read ahead: %s", trouble)
+            return None
 
     def _claim(self, partition: _Partition) -> TopicReader:
         """Own the partition and stand where the ledger has it. Raises NotOwner when another process does."""
         if partition.reader is None:
             partition.reader = self._bus.reader(self._topic, partition.number)
         if not partition.owned:
+            partition.ahead = None
             offset = self._store.claim(partition.reader.partition_identity())
             self._keys.refresh()
             self._doubles.refresh()
@@ -167,10 +188,10 @@ class Ingest:
         waiting = [kept for kept in self._store.parked() if (kept.topic, kept.partition) == mine]
         partition.parked = {(kept.session, kept.seq): kept for kept in waiting}
 
-    def _take(self, partition: _Partition, identity: str, records: Sequence[BusRecord]) -> int:
+    def _take(self, partition: _Partition, identity: str, coming: Coming | None) -> int:
         """Bring one batch in; returns how many events entered."""
-        arrivals = [arrived(record, self._judge.origin) for record in records]
-        tracking = (identity, records[-1].offset + 1) if records else None
+        arrivals = coming.arrivals() if coming is not None else []
+        tracking = (identity, coming.next_offset) if coming is not None else None
         for _ in range(HEADS_MOVED_MAX):
             judgement = self._judge.judge(arrivals, self._look(partition, arrivals))
             batch = judgement.batch(tracking)

@@ -4,6 +4,10 @@ The author encrypts before the payload leaves its process, so a broker, a backup
 and destroying one wrapped key forgets one payload everywhere. The commitment is over the plaintext: an AEAD ciphertext
 can be made to open to two texts under two keys, a hash cannot. It is salted, so that a short secret cannot be guessed
 from it once the payload is gone.
+
+Sealing a key takes an X25519 exchange, which costs several times what everything else about a small payload costs. So an
+author makes one exchange for a short run of payloads, and whoever opens them makes it once as well; the key of each
+payload stays its own. See docs/decisions/0008-one-exchange-for-a-run-of-payloads.md.
 """
 
 from __future__ import annotations
@@ -11,6 +15,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nacl import bindings
@@ -23,8 +30,13 @@ KEY_BYTES = 32
 SALT_BYTES = 16
 NONCE_BYTES = 24
 TAG_BYTES = 16
-SEALED_KEY_BYTES = KEY_BYTES + 48  # crypto_box_seal adds an ephemeral public key and a tag
+EXCHANGE_BYTES = 32
+SEALED_KEY_BYTES = EXCHANGE_BYTES + KEY_BYTES + TAG_BYTES
 WRAPPED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
+EXCHANGE_PAYLOADS_MAX = 64
+EXCHANGE_SECONDS_MAX = 60.0
+"""An author's key pair is for so many payloads and so long; what an intruder finds in its memory opens no more than these."""
+EXCHANGES_KEPT_MAX = 4096
 
 
 class PayloadRefused(Refused):
@@ -43,7 +55,12 @@ class Ciphertext:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A ciphertext with its key sealed to one recipient (X25519 sealed box)."""
+    """A ciphertext with its key sealed to one recipient: the ledger (by PayloadSealer) or a receiver (by `reseal`).
+
+    sealed_key: an X25519 public key of the sender, then the payload key in a box. PayloadSealer's is a NaCl secret box
+    (XSalsa20-Poly1305) under `exchange_key` and the ciphertext's nonce, which is random and 24 bytes long, so that it serves
+    two ciphers under two keys; that of `reseal` is a libsodium sealed box.
+    """
 
     sealed_key: bytes
     ciphertext: Ciphertext
@@ -54,26 +71,87 @@ def commitment(salt: bytes, plaintext: bytes) -> bytes:
     return hashlib.sha256(b"\x02" + salt + plaintext).digest()
 
 
-def seal(plaintext: bytes, recipient: bytes) -> tuple[Sealed, str]:
-    """Encrypt under a fresh key sealed to the X25519 public key `recipient`; return it with the commitment in hex.
+class PayloadSealer:
+    """An author's side: encrypts each payload under a fresh key and seals that key to one recipient. Any thread may call."""
 
-    Raises PayloadRefused above PAYLOAD_BYTES_MAX (1 MiB); store larger ones by reference.
+    def __init__(self, recipient: bytes, *, now: Callable[[], float] = time.monotonic) -> None:
+        """`recipient` is an X25519 public key; `now` tells the seconds that an exchange has lasted."""
+        self._recipient, self._now = recipient, now
+        self._turn = threading.Lock()
+        self._exchange = (b"", b"")
+        self._payloads_left, self._until = 0, 0.0
+
+    def seal(self, plaintext: bytes) -> tuple[Sealed, str]:
+        """Return the payload, encrypted, with the commitment in hex.
+
+        Raises PayloadRefused above PAYLOAD_BYTES_MAX (1 MiB); store larger ones by reference.
+        """
+        if len(plaintext) > PAYLOAD_BYTES_MAX:
+            sentence = f"The payload has {len(plaintext):,} bytes; at most {PAYLOAD_BYTES_MAX:,} travel with an event."
+            raise PayloadRefused(sentence + " Store it elsewhere and record its digest.", reason="oversized")
+        salt, key, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(KEY_BYTES), secrets.token_bytes(NONCE_BYTES)
+        commit = commitment(salt, plaintext)
+        body = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(salt + plaintext, commit, nonce, key)
+        public_key, shared = self._exchanged()
+        return Sealed(public_key + bindings.crypto_secretbox(key, nonce, shared), Ciphertext(nonce, body)), commit.hex()
+
+    def _exchanged(self) -> tuple[bytes, bytes]:
+        """Return the public key of the present exchange and what it led to; the secret key is forgotten at once."""
+        with self._turn:
+            if not self._payloads_left or self._now() >= self._until:
+                public_key, secret_key = bindings.crypto_box_keypair()
+                agreed = bindings.crypto_box_beforenm(self._recipient, secret_key)
+                self._exchange = (public_key, exchange_key(agreed, public_key, self._recipient))
+                self._payloads_left, self._until = EXCHANGE_PAYLOADS_MAX, self._now() + EXCHANGE_SECONDS_MAX
+            self._payloads_left -= 1
+            return self._exchange
+
+
+class SealOpener:
+    """The recipient's side of `PayloadSealer`. Any thread may call."""
+
+    def __init__(self, secret_key: bytes) -> None:
+        """`secret_key` is the X25519 secret (32 bytes) of the key that was sealed to."""
+        self._secret_key, self._public_key = secret_key, bindings.crypto_scalarmult_base(secret_key)
+        self._exchanged: dict[bytes, bytes] = {}
+
+    def open(self, sealed: Sealed) -> bytes:
+        """Return the payload key; raises PayloadRefused if it was not sealed to this key."""
+        public_key, box = sealed.sealed_key[:EXCHANGE_BYTES], sealed.sealed_key[EXCHANGE_BYTES:]
+        try:
+            shared = self._exchanged.get(public_key) or self._exchange(public_key)
+            return bytes(bindings.crypto_secretbox_open(box, sealed.ciphertext.nonce, shared))
+        except (CryptoError, ValueError) as error:
+            raise PayloadRefused("The payload key was not sealed to this ledger's current epoch key.") from error
+
+    def _exchange(self, public_key: bytes) -> bytes:
+        agreed = bindings.crypto_box_beforenm(public_key, self._secret_key)
+        shared = exchange_key(agreed, public_key, self._public_key)
+        if len(self._exchanged) >= EXCHANGES_KEPT_MAX:  # whoever floods us with keys only makes each cost what it costs
+            self._exchanged.clear()
+        self._exchanged[public_key] = shared
+        return shared
+
+
+def exchange_key(agreed: bytes, sender: bytes, recipient: bytes) -> bytes:
+    """Return the key of an exchange: what X25519 agreed on, bound to both public keys as they were written.
+
+    X25519 reads several spellings of a public key as the same; a record must have one.
     """
-    if len(plaintext) > PAYLOAD_BYTES_MAX:
-        sentence = f"The payload has {len(plaintext):,} bytes; at most {PAYLOAD_BYTES_MAX:,} travel with an event."
-        raise PayloadRefused(sentence + " Store it elsewhere and record its digest.", reason="oversized")
-    salt, key, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(KEY_BYTES), secrets.token_bytes(NONCE_BYTES)
-    commit = commitment(salt, plaintext)
-    body = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(salt + plaintext, commit, nonce, key)
-    return Sealed(bindings.crypto_box_seal(key, recipient), Ciphertext(nonce, body)), commit.hex()
+    return hashlib.blake2b(sender + recipient, key=agreed, digest_size=KEY_BYTES).digest()
+
+
+def seal(plaintext: bytes, recipient: bytes) -> tuple[Sealed, str]:
+    """Encrypt one payload for `recipient`; see `PayloadSealer.seal`. Whoever has many keeps a sealer."""
+    return PayloadSealer(recipient).seal(plaintext)
 
 
 def open_seal(sealed_key: bytes, public_key: bytes, secret_key: bytes) -> bytes:
-    """Return the payload key that was sealed to this X25519 key pair; raises PayloadRefused if it was not."""
+    """Return the payload key that `reseal` sealed to this X25519 key pair; raises PayloadRefused if it was not."""
     try:
         return bytes(bindings.crypto_box_seal_open(sealed_key, public_key, secret_key))
     except (CryptoError, ValueError) as error:
-        raise PayloadRefused("The payload key was not sealed to this ledger's current epoch key.") from error
+        raise PayloadRefused("The payload key was not sealed to this receiver.") from error
 
 
 def open_payload(ciphertext: Ciphertext, key: bytes, commit: str, length: int) -> bytes:
@@ -107,5 +185,5 @@ def unwrap_key(wrapped: bytes, storage_key: bytes, context: bytes) -> bytes:
 
 
 def reseal(key: bytes, signing_public_key: bytes) -> bytes:
-    """Seal a payload key to the receiver of a message, who needs no other key than the one it signs with."""
+    """Seal a payload key to the receiver of a message, who needs no other key than the one it signs with (sealed box)."""
     return bytes(bindings.crypto_box_seal(key, bindings.crypto_sign_ed25519_pk_to_curve25519(signing_public_key)))

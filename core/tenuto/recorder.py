@@ -35,7 +35,7 @@ from .errors import Busy, NotConfigured, Refused
 from .events import DecisionMade, Event, MessageRefused, MessageSent, SessionClosed, SessionOpened
 from .keyring import ENTITLED
 from .mailbox import Mailbox, Receipt, RecordRefusedByLedger, Verdict
-from .payload import Sealed, seal
+from .payload import PayloadSealer, Sealed
 from .signing import Signer, sign_header
 from .spool import Outgoing, Spool, SpoolFull
 from .toolcall import ToolCall, named_arguments, on_record, tool_name
@@ -84,7 +84,7 @@ class Recorder:
         self.room_seconds: float | None = None
         self._signer, self._trust, self._publisher, self._spool = signer, trust, publisher, spool
         self._clock, self._new_id, self._receipt_seconds = clock, new_id, receipt_seconds
-        self._epoch_key = bytes.fromhex(trust.epoch_public_key)
+        self._sealer = PayloadSealer(bytes.fromhex(trust.epoch_public_key))
         self._drain = Drain(publisher, spool)
         self._session: UUID | None = None
         self._closed = False
@@ -127,7 +127,7 @@ class Recorder:
         sealed: Sealed | None = None
         if payload is not None:
             media_type, plaintext = payload
-            sealed, commit = seal(plaintext, self._epoch_key)
+            sealed, commit = self._sealer.seal(plaintext)
             fields |= {"payload_type": media_type, "payload_len": len(plaintext), "payload_commit": commit}
         fields |= {"run": run, "cause": tuple(cause), "to": to, "refs": tuple(refs)}
         given = {name: value for name, value in fields.items() if value is not None}

@@ -52,17 +52,24 @@ def register(root: Recorder, keyring: Keyring, keys: Path, people: Iterable[Enro
     return [event.subject for event in sent]
 
 
-def rotate(root: Recorder, keyring: Keyring, keys: Path, author: str, seconds: float) -> KeyRotated:
-    """Replace the key of `author`; its file changes only once the ledger has the event."""
+def rotate(root: Recorder, keyring: Keyring, keys: Path, author: str, seconds: float) -> str:
+    """Replace the key of `author` and return the new one's id; the file changes only once the ledger has the event.
+
+    May be repeated after a crash at any point, or after Busy: what was begun is finished with the key that was made then,
+    since the ledger may know it already.
+    """
     old = keyring.current(author)
     staged = keyfiles.author_file(author) + STAGED_SUFFIX
-    signer = SeedSigner(author, keyfiles.create_key(keys, staged))
-    event = root.record(
-        KeyRotated, subject=author, old_key_id=old.key_id, subject_key_id=signer.key_id, public_key=signer.public_key.hex()
-    )
-    root.wait(event, seconds)
+    if not (keys / staged).exists():
+        keyfiles.create_key(keys, staged)
+    new = SeedSigner(author, keyfiles.load_key(keys, staged))
+    if new.key_id != old.key_id:
+        event = root.record(
+            KeyRotated, subject=author, old_key_id=old.key_id, subject_key_id=new.key_id, public_key=new.public_key.hex()
+        )
+        root.wait(event, seconds)
     (keys / staged).replace(keys / keyfiles.author_file(author))
-    return event
+    return new.key_id
 
 
 def revoke(root: Recorder, keyring: Keyring, author: str, reason: str, seconds: float) -> KeyRevoked:

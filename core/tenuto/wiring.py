@@ -25,6 +25,7 @@ from .following import CheckpointFile, Follower, verified_checkpoint
 from .founding import witness_name
 from .gate import Gate
 from .ingest import Ingest
+from .intake.examining import Examiner
 from .intake.judging import Judge, Limits
 from .intake.testimony import Testimony
 from .intake.vault import Vault
@@ -138,9 +139,7 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
     pool = verify_pool(settings)
     judge = Judge(
         testimony=Testimony(keyfiles.load_signer(settings.keys, INGEST), trust.origin, new_uuid7),
-        vault=Vault(secrets, keyfiles.load_storage_key(settings.keys)),
-        origin=trust.origin,
-        pool=pool,
+        examiner=Examiner(trust.origin, Vault(secrets, keyfiles.load_storage_key(settings.keys)), pool),
         limits=Limits(settings.batch_events, settings.gap_seconds, settings.refusals_in_a_row),
     )
     store = PostgresLedger(open_datastore(url), url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     "refused": ("Stopped by a control", "amber"),
     "failed": ("Failed", "red"),
 }
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_COMMIT_SHOWN = 12
 _TROUBLE = frozenset({
     "tool.failed", "tool.unknown", "message.refused", "approval.denied", "approval.expired", "deployment.unhealthy",
     "deployment.rolled_back", "deployment.quarantined", "record.refused", "record.equivocation", "record.gap", "alert.raised",
@@ -118,7 +121,8 @@ def _station(station: Station) -> Node:
 
 def _mark(stage: str, steps: Sequence[Step]) -> Step | None:
     for kind in _WHO.get(stage, ()):
-        for step in reversed(steps):
+        # The call that opened a stage is its first one; of decisions and health checks the last one stands.
+        for step in steps if kind.startswith("tool.") else reversed(steps):
             if step.kind == kind:
                 return step
     return steps[-1] if steps else None
@@ -148,4 +152,9 @@ def _step(step: Step, places: dict[str, int]) -> Node:
 
 
 def _branches(run: Run) -> str:
-    return f"{run.head} \u2192 {run.base}" if run.head and run.base else ""
+    return f"{_revision(run.head)} \u2192 {_revision(run.base)}" if run.head and run.base else ""
+
+
+def _revision(name: str) -> str:
+    """A commit by its first letters, a branch as it is called."""
+    return name[:_COMMIT_SHOWN] if _COMMIT.fullmatch(name) else name

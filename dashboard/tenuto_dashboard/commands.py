@@ -12,6 +12,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ def console(
 ) -> None:
     """Start the approval console: inbox, review, runs, integrity, fleet and alerts."""
     try:
+        verify_console_extra()
         settings = load_settings(console_port=port, console_address=address)
         verify_free(settings.console_address, settings.console_port)
     except NotConfigured as error:
@@ -85,6 +87,12 @@ def theme_flags() -> dict[str, str]:
 
     gather("", tomllib.loads(THEME.read_text("utf-8")))
     return flags
+
+
+def verify_console_extra() -> None:
+    """Raise NotConfigured, naming the extra, unless Streamlit is installed."""
+    if find_spec("streamlit") is None:
+        raise NotConfigured("`tenuto console` needs Streamlit. Install the extra: pip install 'tenuto[console]'.")
 
 
 def verify_free(address: str, port: int) -> None:

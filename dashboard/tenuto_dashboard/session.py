@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
@@ -32,6 +33,7 @@ ROLE = "tenuto_console"
 SOFTWARE = "tenuto-console"
 PENDING_MAX = 1000
 DOOR_SECONDS = 1.0
+FIRST_RECEIPT_SECONDS = 15.0
 _LOOK_SECONDS = 1
 _KEEP_SECONDS = 3600
 
@@ -109,7 +111,10 @@ def door() -> Door:
 
 @st.cache_resource(show_spinner=False)
 def _opening() -> Future[Recorder]:
-    return ThreadPoolExecutor(1, thread_name_prefix="door").submit(_open_door)
+    beside = ThreadPoolExecutor(1, thread_name_prefix="door")
+    opening = beside.submit(_open_door)
+    beside.submit(_close_at_exit, opening)
+    return opening
 
 
 def _open_door() -> Recorder:
@@ -117,8 +122,16 @@ def _open_door() -> Recorder:
 
     recorder = open_recorder(settings(), reviewer(), software=SOFTWARE)
     recorder.room_seconds = DOOR_SECONDS  # with a full spool a click gets an answer
-    atexit.register(recorder.close)
     return recorder
+
+
+def _close_at_exit(opening: Future[Recorder]) -> None:
+    """End the session with the process. What is registered last runs first, so the producer, which closes itself at exit,
+    must have been there before; a first receipt says that it was."""
+    recorder = opening.result()
+    with suppress(Busy):
+        recorder.flush(FIRST_RECEIPT_SECONDS)
+    atexit.register(recorder.close)
 
 
 @st.cache_resource(show_spinner=False)

@@ -33,7 +33,7 @@ _OF_KIND = {
     "deployment.quarantined": "health",
 }
 _OF_TOOL = {"plan": "plan", "apply": "apply", "deploy": "deploy", "health": "health"}
-_TOOL_KINDS = frozenset({"tool.requested", "tool.started"})
+_TOOL_KINDS = frozenset({"tool.started"})  # one that is merely asked for may still wait for people
 
 SENTENCES: dict[str, str] = {
     "session.opened": "{author} starts a session with {software}.",

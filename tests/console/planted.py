@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from tenuto.events.base import FIRST_PREV, Event
 from tenuto.events.key import KeyRegistered
 from tenuto.events.session import SessionOpened
 from tenuto.keyring import ROOT, Key
+from tenuto.trust import Trust
 from tenuto.verification import STEPS, Verified
 from tenuto_projections.integrity import note_walk
 from tenuto_projections.running import all_projections
@@ -46,6 +48,13 @@ def built(author: str, kind: type[Event], at: datetime, number: int, document: D
         v=1, log_origin=ORIGIN, author=author, key_id=digest(author)[:16], session=UUID(digest(author)[:32]), seq=number,
         prev=FIRST_PREV, at=at, id=UUID(digest("event", author, number)[:32]), **beside, **given,
     )  # fmt: skip
+
+
+def plant_home(folder: Path) -> Path:
+    """Write the trust file of the planted log and return the folder."""
+    nothing = "0" * 64
+    Trust(origin=ORIGIN, root_public_key=nothing, log_key="", policy="", epoch=1, epoch_public_key=nothing).save(folder)
+    return folder
 
 
 class Planted:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import sqlalchemy
 import streamlit as st
 from tenuto.documents import Document
@@ -19,6 +18,7 @@ from tenuto.events.base import Event
 from tenuto_dashboard import app, session
 
 from tests.console.planted import built
+from tests.console.running import line_of
 
 
 class WrittenDoor:
@@ -28,16 +28,13 @@ class WrittenDoor:
         self._file, self._author, self._number = file, author, 90_000
 
     def record(
-        self, cls: type[Event], *, document: Document | None = None, run: str | None = None, cause: Sequence[UUID] = (),
-        to: str | None = None, refs: Sequence[str] = (), **fields: Any,
+        self, kind: type[Event], *, document: Document | None = None, run: str | None = None, cause: Sequence[UUID] = (),
+        **fields: Any,
     ) -> Event:  # fmt: skip
         self._number += 1
-        event = built(
-            self._author, cls, session.now(), self._number, document, run=run, cause=tuple(cause), to=to, refs=tuple(refs), **fields
-        )
-        line = msgspec.json.encode({"event": event, "document": document})
+        event = built(self._author, kind, session.now(), self._number, document, run=run, cause=tuple(cause), **fields)
         with self._file.open("ab") as file:
-            file.write(line + b"\n")
+            file.write(line_of(event, getattr(document, "text", None)))
         return event
 
 

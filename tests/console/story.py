@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tenuto.documents import AlertNote, ApprovalCard, Finding, PlannedChange, PullRequest, Reason
@@ -18,6 +18,7 @@ from tenuto.events.tool import ToolFailed, ToolFinished, ToolRequested, ToolStar
 
 from .planted import Planted, digest
 
+STORY_SECONDS = 1430
 REVIEWER = "demo-reviewer"
 GRAVEST = "partner-access-1"
 SHIPPED = "run-0007-rate-limit"
@@ -128,18 +129,24 @@ PARTNER = Ask(
 )  # fmt: skip
 
 
+def just_ended() -> datetime:
+    """The first moment of a story that ends about now."""
+    return datetime.now(UTC) - timedelta(seconds=STORY_SECONDS)
+
+
 def tell(ledger: Planted, *, demo: bool = True) -> None:
-    """Write the whole afternoon."""
-    cast(ledger, demo=demo)
-    shipped(ledger)
-    for ask in ASKS:
-        start(ledger, ask)
-        request(ledger, ask, after=95)
-    start(ledger, PARTNER)
-    request(ledger, PARTNER, card=partner_card(), after=60)
-    ledger.write("second-reviewer", ApprovalOpened, approval=GRAVEST, digest=digest(GRAVEST), after=20)
-    ledger.write("second-reviewer", ApprovalSigned, Reason(text="The ticket PAY-1182 names the partner; I checked the CIDR with the network team."), approval=GRAVEST, digest=digest(GRAVEST), decision="approve", after=41)  # fmt: skip
-    trouble(ledger)
+    """Write the whole afternoon, as one page."""
+    with ledger.held():
+        cast(ledger, demo=demo)
+        shipped(ledger)
+        for ask in ASKS:
+            start(ledger, ask)
+            request(ledger, ask, after=95)
+        start(ledger, PARTNER)
+        request(ledger, PARTNER, card=partner_card(), after=60)
+        ledger.write("second-reviewer", ApprovalOpened, approval=GRAVEST, digest=digest(GRAVEST), after=20)
+        ledger.write("second-reviewer", ApprovalSigned, Reason(text="The ticket PAY-1182 names the partner; I checked the CIDR with the network team."), approval=GRAVEST, digest=digest(GRAVEST), decision="approve", after=41)  # fmt: skip
+        trouble(ledger)
     ledger.seal()
 
 

@@ -22,12 +22,11 @@ from tenuto.ledger import (
     StoredPayload,
 )
 from tenuto.log.merkle import Frontier, leaf_hash
-from tenuto.payload import open_seal, wrap_key
+from tenuto.payload import SealOpener, wrap_key
 
 from tests.check_ledger import check_ledger
 from tests.doubles import START
 from tests.written import (
-    EPOCH_PUBLIC,
     EPOCH_SECRET,
     STORAGE_KEY,
     TRUST,
@@ -321,7 +320,7 @@ def stored(written: Written, wrapped_key: bytes | None = None) -> StoredPayload:
     assert sealed is not None
     assert written.event.payload_commit is not None
     if wrapped_key is None:
-        key = open_seal(sealed.sealed_key, EPOCH_PUBLIC, EPOCH_SECRET)
+        key = SealOpener(EPOCH_SECRET).open(sealed)
         wrapped_key = wrap_key(key, STORAGE_KEY, bytes.fromhex(written.event.payload_commit))
     return StoredPayload(wrapped_key, sealed.ciphertext.nonce, sealed.ciphertext.body)
 

@@ -15,7 +15,7 @@ from tenuto import header as headers
 from tenuto.envelope import Envelope
 from tenuto.events import FIRST_PREV, Event, KeyRegistered, KeyRevoked, ToolStarted
 from tenuto.keyring import ENTITLED, Keyring
-from tenuto.payload import NONCE_BYTES, SALT_BYTES, Ciphertext, Sealed, commitment
+from tenuto.payload import NONCE_BYTES, SALT_BYTES, Ciphertext, Sealed, commitment, exchange_key
 from tenuto.signing import SeedSigner, sign_header
 
 ORIGIN = "golden.tenuto.test/log"
@@ -73,11 +73,11 @@ def sealed(plaintext: bytes, recipient: bytes | None = None, *, word: str = "pay
 
 
 def box(salted: bytes, associated: bytes, nonce: bytes, key: bytes, recipient: bytes) -> Sealed:
-    """Encrypt `salted`; the sealed box is libsodium's construction with an ephemeral key that is not random."""
+    """Encrypt `salted` and seal the key, as `tenuto.payload.PayloadSealer` does, with an exchange that is not random."""
     body = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(salted, associated, nonce, key)
     public, secret = bindings.crypto_box_seed_keypair(digest("ephemeral", key))
-    box_nonce = hashlib.blake2b(public + recipient, digest_size=bindings.crypto_box_NONCEBYTES).digest()
-    return Sealed(public + bindings.crypto_box(key, box_nonce, recipient, secret), Ciphertext(nonce, body))
+    shared = exchange_key(bindings.crypto_box_beforenm(recipient, secret), public, recipient)
+    return Sealed(public + bindings.crypto_secretbox(key, nonce, shared), Ciphertext(nonce, body))
 
 
 def with_payload(plaintext: bytes, commit: str) -> dict[str, Any]:

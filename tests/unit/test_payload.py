@@ -10,15 +10,21 @@ from hypothesis import strategies as st
 from nacl import bindings
 from tenuto.events import PAYLOAD_BYTES_MAX
 from tenuto.payload import (
+    EXCHANGE_BYTES,
+    EXCHANGE_PAYLOADS_MAX,
+    EXCHANGE_SECONDS_MAX,
+    EXCHANGES_KEPT_MAX,
     SALT_BYTES,
     SEALED_KEY_BYTES,
     TAG_BYTES,
     WRAPPED_KEY_BYTES,
     Ciphertext,
     PayloadRefused,
+    PayloadSealer,
+    Sealed,
+    SealOpener,
     commitment,
     open_payload,
-    open_seal,
     reseal,
     seal,
     unwrap_key,
@@ -36,7 +42,7 @@ TEXT = b"rm -rf build"
 def opened(plaintext: bytes) -> tuple[Ciphertext, bytes, str]:
     """Ciphertext, payload key and commitment of a sealed payload."""
     sealed, commit = seal(plaintext, PUBLIC)
-    return sealed.ciphertext, open_seal(sealed.sealed_key, PUBLIC, SECRET), commit
+    return sealed.ciphertext, SealOpener(SECRET).open(sealed), commit
 
 
 @settings(deadline=None)
@@ -76,7 +82,60 @@ def test_a_payload_is_refused_one_byte_above_its_limit() -> None:
 def test_another_epoch_key_does_not_open_the_payload_key() -> None:
     sealed, _ = seal(TEXT, PUBLIC)
     with pytest.raises(PayloadRefused, match="epoch key"):
-        open_seal(sealed.sealed_key, *bindings.crypto_box_seed_keypair(b"f" * 32))
+        SealOpener(b"f" * 32).open(sealed)
+
+
+def exchange(sealed: Sealed) -> bytes:
+    return sealed.sealed_key[:EXCHANGE_BYTES]
+
+
+def test_an_exchange_serves_so_many_payloads_each_with_a_key_of_its_own_and_not_one_more() -> None:
+    sealer, opener = PayloadSealer(PUBLIC, now=lambda: 0.0), SealOpener(SECRET)
+    run = [sealer.seal(TEXT)[0] for _ in range(EXCHANGE_PAYLOADS_MAX + 1)]
+    assert len({exchange(sealed) for sealed in run[:-1]}) == 1
+    assert exchange(run[-1]) != exchange(run[0])
+    assert len({opener.open(sealed) for sealed in run}) == len(run)
+
+
+def test_an_exchange_ends_after_its_time() -> None:
+    seconds = [0.0]
+    sealer = PayloadSealer(PUBLIC, now=lambda: seconds[0])
+    first, _ = sealer.seal(TEXT)
+    seconds[0] = EXCHANGE_SECONDS_MAX - 0.001
+    assert exchange(sealer.seal(TEXT)[0]) == exchange(first)
+    seconds[0] = EXCHANGE_SECONDS_MAX
+    assert exchange(sealer.seal(TEXT)[0]) != exchange(first)
+
+
+def test_two_sealers_share_no_exchange() -> None:
+    assert exchange(seal(TEXT, PUBLIC)[0]) != exchange(seal(TEXT, PUBLIC)[0])
+
+
+def test_a_sealed_key_beside_another_payload_of_the_same_exchange_does_not_open() -> None:
+    sealer, opener = PayloadSealer(PUBLIC, now=lambda: 0.0), SealOpener(SECRET)
+    (first, _), (second, _) = sealer.seal(TEXT), sealer.seal(TEXT)
+    opener.open(first)
+    with pytest.raises(PayloadRefused, match="not sealed"):
+        opener.open(Sealed(first.sealed_key, second.ciphertext))
+
+
+def test_whoever_opens_keeps_a_bounded_number_of_exchanges_and_opens_all_the_same() -> None:
+    opener = SealOpener(SECRET)
+    first, _ = seal(TEXT, PUBLIC)
+    key = opener.open(first)
+    for number in range(EXCHANGES_KEPT_MAX):
+        with pytest.raises(PayloadRefused):
+            opener.open(Sealed(number.to_bytes(EXCHANGE_BYTES, "little") + bytes(48), first.ciphertext))
+    assert len(opener._exchanged) <= EXCHANGES_KEPT_MAX
+    assert opener.open(first) == key
+
+
+@pytest.mark.parametrize("point", [bytes(32), (1).to_bytes(32, "little")])
+def test_an_exchange_over_a_point_of_small_order_is_refused(point: bytes) -> None:
+    """Its outcome would be known to everybody."""
+    sealed, _ = seal(TEXT, PUBLIC)
+    with pytest.raises(PayloadRefused):
+        SealOpener(SECRET).open(Sealed(point + sealed.sealed_key[EXCHANGE_BYTES:], sealed.ciphertext))
 
 
 def test_another_payload_key_does_not_open_the_payload() -> None:

@@ -33,12 +33,18 @@ def build() -> typer.Typer:
     return app
 
 
-def _options(
-    show_version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
-) -> None:
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"tenuto {version('tenuto')}")
         raise typer.Exit
+
+
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take the options that stand before any command."""
 
 
 def main() -> NoReturn:

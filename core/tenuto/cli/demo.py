@@ -80,7 +80,7 @@ def _walk_the_road(platform: Platform, repo: Path | None, base: str, head: str, 
     say(f"The approval console is at {console_address(settings)}")
     progress = Progress(platform, _follower(settings), unattended=UNATTENDED if unattended else None)
     repository = repo or _sample(settings)
-    run = _submit(settings, repository, base, head)
+    run = _submit(platform, repository, base, head)
     if unattended:
         say("UNATTENDED: an insecure demo reviewer approves whatever is asked. Nobody looks; every such event is marked.")
     else:
@@ -139,14 +139,28 @@ def _sample(settings: Settings) -> Path:
     return path
 
 
-def _submit(settings: Settings, repository: Path, base: str, head: str) -> str:
+def _submit(platform: Platform, repository: Path, base: str, head: str) -> str:
+    """Submit the pull request and return its run; raises PartFailed as soon as a part is gone that it would wait for."""
+    from ..embedded import PartFailed
+
+    settings = platform.settings
     command = [sys.executable, "-m", "tenuto", "submit", "--repo", str(repository), "--base", base, "--head", head]
-    ended = subprocess.run(
-        command, env=_environment(settings), capture_output=True, text=True, timeout=SUBMIT_SECONDS_MAX, check=False
-    )
-    if ended.returncode != 0:
-        raise NotConfigured(f"The pull request was not submitted. {ended.stderr.strip().removeprefix('tenuto: ')}")
-    run = ended.stdout.strip().splitlines()[-1]
+    deadline = time.monotonic() + SUBMIT_SECONDS_MAX
+    with subprocess.Popen(
+        command, env=_environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as submitting:
+        try:
+            while submitting.poll() is None:
+                platform.demand_running()
+                if time.monotonic() > deadline:
+                    raise PartFailed(f"The pull request was not taken within {SUBMIT_SECONDS_MAX:.0f} s.")
+                time.sleep(LOOK_SECONDS)
+        finally:
+            submitting.kill()
+        printed, said = submitting.communicate()
+    if submitting.returncode != 0:
+        raise NotConfigured(f"The pull request was not submitted. {said.strip().removeprefix('tenuto: ')}")
+    run = printed.strip().splitlines()[-1]
     say(f"Submitted {head} against {base} of {repository} as the run {run}.")
     return run
 

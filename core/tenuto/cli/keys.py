@@ -69,8 +69,8 @@ def rotate(author: Author) -> None:
 
     settings = load_settings()
     with open_recorder(settings, "root", software=SOFTWARE) as root:
-        event = replace(root, current_keyring(settings), settings.keys, author, settings.receipt_seconds)
-    typer.echo(f"{author} signs with {event.subject_key_id} now; {event.old_key_id} is at its end. Restart what signs for it.")
+        key = replace(root, current_keyring(settings), settings.keys, author, settings.receipt_seconds)
+    typer.echo(f"{author} signs with {key} now; the key before it is at its end. Restart what signs for it.")
 
 
 def revoke(

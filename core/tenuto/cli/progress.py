@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..documents import Reason
 from ..embedded import PartFailed
-from ..events import ApprovalOpened, ApprovalRequested, ApprovalSigned, RunFinished
+from ..events import ApprovalExpired, ApprovalOpened, ApprovalRequested, ApprovalSigned, RunFinished
 from ..following import Follower
 from ..verification import Verified
 from ..wiring import open_recorder
@@ -41,6 +41,7 @@ class Progress:
         self._reviewer: Recorder | None = None
         if unattended is not None:
             self._reviewer = open_recorder(platform.settings, unattended, software=SOFTWARE)
+        self._open: dict[str, ApprovalRequested] = {}
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def follow(self, run: str, *, seconds: float | None) -> str:
@@ -49,12 +50,13 @@ class Progress:
         outcome = ""
         while not outcome:
             for verified in self._follower.catch_up():
+                self._note_approval(verified)
                 if verified.event.run != run:
                     continue
                 self._show(verified)
-                self._answer(verified)
                 if isinstance(verified.event, RunFinished):
                     outcome = verified.event.outcome
+            self._answer_all()
             self._platform.demand_running()
             if deadline is not None and time.monotonic() > deadline:
                 raise PartFailed(f"The run {run} did not end within {seconds:.0f} s. The logs are in the home's folder `logs`.")
@@ -78,14 +80,25 @@ class Progress:
             line.append("  insecure demo key", "bold red")
         self._console.print(line)
 
-    def _answer(self, verified: Verified) -> None:
+    def _note_approval(self, verified: Verified) -> None:
         event = verified.event
-        if self._reviewer is None or not isinstance(event, ApprovalRequested):
+        if isinstance(event, ApprovalRequested):
+            self._open[event.approval] = event
+        elif isinstance(event, (ApprovalSigned, ApprovalExpired)):
+            self._open.pop(event.approval, None)
+
+    def _answer_all(self) -> None:
+        """Approve what is open, in whatever run: an agent that waits for an older run would never come to this one."""
+        if self._reviewer is None:
             return
-        about: dict[str, Any] = {"run": event.run, "cause": (event.id,), "approval": event.approval, "digest": event.digest}
-        self._reviewer.record(ApprovalOpened, **about)
-        reason = Reason(text="Unattended demonstration: approved by a program. Nobody looked at it.")
-        self._reviewer.record(ApprovalSigned, document=reason, decision="approve", **about)
+        for asked in self._open.values():
+            about: dict[str, Any] = {
+                "run": asked.run, "cause": (asked.id,), "approval": asked.approval, "digest": asked.digest,
+            }  # fmt: skip
+            self._reviewer.record(ApprovalOpened, **about)
+            reason = Reason(text="Unattended demonstration: approved by a program. Nobody looked at it.")
+            self._reviewer.record(ApprovalSigned, document=reason, decision="approve", **about)
+        self._open.clear()
 
 
 def told(verified: Verified) -> str:

@@ -91,7 +91,7 @@ class Child:
         """Start it. Returns at once; use `wait_until` to learn that it answers."""
         self._plan = plan
         with plan.log_file.open("ab") as output:
-            self._guard = subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
+            self._guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_GUARD), plan.as_json(keep)],
                 stdin=subprocess.PIPE,
                 stdout=output,

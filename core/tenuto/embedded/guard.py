@@ -101,7 +101,7 @@ def _stop(child: subprocess.Popen[bytes], stop_signal: int, grace_seconds: float
 def guard(plan: dict[str, Any]) -> int:
     """Run the plan's command until it ends or the lifeline closes; return its exit code, as a shell would say it."""
     plan["guard"] = os.getpid()
-    child = subprocess.Popen(  # noqa: S603 - the command comes from our own code, and no shell is involved
+    child = subprocess.Popen(
         plan["command"],
         stdin=subprocess.DEVNULL,
         preexec_fn=lambda: _become(plan),  # noqa: PLW1509 - the guard has one thread

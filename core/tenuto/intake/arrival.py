@@ -28,11 +28,21 @@ class _Claims(msgspec.Struct):
     session: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the bytes of a record say under one public key: a refusal (step 2 or 3), or its payload as the ledger keeps it."""
+
+    public_key: bytes
+    refusal: Refused | None = None
+    payload: StoredPayload | None = None
+
+
 @dataclass(slots=True)
 class Arrival:
     """One record on its way in. Each step fills in its part or sets `refusal`; nothing later looks at a refused one.
 
-    `parked_at` is set while the record has been waiting in the ledger for its predecessors.
+    `parked_at` is set while the record has been waiting in the ledger for its predecessors. `findings` may be there before
+    the record is judged, and holds whatever becomes of it.
     """
 
     record: bytes
@@ -43,6 +53,7 @@ class Arrival:
     envelope: Envelope | None = None
     event: Event | None = None
     header_hash: str = ""
+    findings: Findings | None = None
     key: Key | None = None
     payload: StoredPayload | None = None
     refusal: Refused | None = None
@@ -64,6 +75,12 @@ class Arrival:
         """The event of a record that decoded."""
         assert self.event is not None
         return self.event
+
+    @property
+    def valid_key(self) -> Key:
+        """The key of a record whose author may say this."""
+        assert self.key is not None
+        return self.key
 
     @property
     def place(self) -> tuple[UUID, int]:
@@ -116,7 +133,7 @@ def again(arrival: Arrival) -> Arrival:
     """Return the decoded record without any later judgement, to be judged once more on another standing of the ledger."""
     return Arrival(
         arrival.record, arrival.topic, arrival.partition, arrival.offset, arrival.parked_at, arrival.envelope,
-        arrival.event, arrival.header_hash, refusal=None if arrival.header_hash else arrival.refusal,
+        arrival.event, arrival.header_hash, arrival.findings, refusal=None if arrival.header_hash else arrival.refusal,
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ The ledger is looked at before (`Standing`) and written to afterwards (`Judgemen
 written, so a batch can be judged again when another writer was faster.
 
 Records are taken in stretches. A key event is a stretch of its own, so what follows it in the same batch is judged with
-the ring after it. Within a stretch signatures and payloads are checked on all threads, and then each record finds its place:
+the ring after it. Within a stretch signatures and payloads are examined on all threads, as far as `intake/examining.py`
+has not done so ahead, and then each record finds its place:
 
     before the head     redelivered (same header), or `record.equivocation` (another header of the same author)
     next                it enters, and so do those that waited for it
@@ -23,7 +24,6 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,10 +35,10 @@ from ..errors import Refused, TenutoError
 from ..events import Event, KeyRegistered, KeyRevoked, KeyRotated, RecordEquivocation, RecordGap, RecordRefused
 from ..keyring import Keyring
 from ..ledger import BATCH_EVENTS_MAX, Batch, NewEntry, Parked, SessionHead
-from ..verification import Sessions, signature_refusals
+from ..verification import Sessions
 from .arrival import Arrival, returned
+from .examining import Examiner
 from .testimony import Testimony
-from .vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +101,14 @@ class Standing:
 class Judge:
     """What judging needs besides the records and the standing."""
 
-    origin: str
-    vault: Vault
+    examiner: Examiner
     testimony: Testimony
     limits: Limits = field(default_factory=Limits)
-    pool: Executor | None = None
+
+    @property
+    def origin(self) -> str:
+        """The log that all this is about."""
+        return self.examiner.origin
 
     def judge(self, arrivals: Sequence[Arrival], standing: Standing) -> Judgement:
         """Return what the batch comes to; raises CannotTestify or TooManyRefusals, and then nothing may be written."""
@@ -168,7 +171,6 @@ class Judgement:
         while self._queue:
             stretch = self._next_stretch()
             self._verify(stretch)
-            self._open(stretch)
             for arrival in stretch:
                 self._sequence(arrival)
 
@@ -181,15 +183,15 @@ class Judgement:
         return stretch
 
     def _verify(self, stretch: Sequence[Arrival]) -> None:
-        """(2) The author may say this with a valid key, and the signature holds.
+        """(2, 3) The author may say this with a valid key, the signature holds, the payload is the one that was signed for.
 
-        What is stored byte for byte already was verified when it entered, under the keys of then.
+        Before the sequence, so that only whole records take places. What is stored byte for byte already was verified when it entered, under the keys of then.
         """
         pending = []
         for arrival in stretch:
             if arrival.judged:
                 continue
-            if self._states.get(arrival.place) == arrival.signed.state:
+            if self._states and self._states.get(arrival.place) == arrival.signed.state:
                 arrival.redelivered = True
                 continue
             try:
@@ -197,23 +199,11 @@ class Judgement:
             except Refused as refusal:
                 arrival.refusal = refusal
                 continue
-            pending.append((arrival, arrival.key.public_key))
-        jobs = [(arrival.signed.header, arrival.signed.signature, key) for arrival, key in pending]
-        for (arrival, _), outcome in zip(pending, signature_refusals(jobs, self._judge.pool), strict=True):
-            arrival.refusal = outcome
-
-    def _open(self, stretch: Sequence[Arrival]) -> None:
-        """(3) The payload is the one that was signed for. Before the sequence, so that only whole records take places."""
-        pending = [
-            arrival for arrival in stretch
-            if not arrival.judged and (arrival.said.has_payload or arrival.signed.sealed is not None)
-        ]  # fmt: skip
-        jobs = [(arrival.signed, arrival.said) for arrival in pending]
-        for arrival, outcome in zip(pending, self._judge.vault.outcomes(jobs, self._judge.pool), strict=True):
-            if isinstance(outcome, Refused):
-                arrival.refusal = outcome
-            else:
-                arrival.payload = outcome
+            pending.append(arrival)
+        self._judge.examiner.finish(pending)
+        for arrival in pending:
+            assert arrival.findings is not None
+            arrival.refusal, arrival.payload = arrival.findings.refusal, arrival.findings.payload
 
     def _sequence(self, arrival: Arrival) -> None:
         """(4) The record continues its session, waits, was there before, or contradicts what is there."""

@@ -7,18 +7,12 @@ under the storage key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
-
-from nacl import bindings
+from collections.abc import Mapping
 
 from ..envelope import Envelope
-from ..errors import Refused
 from ..events import Event
 from ..ledger import StoredPayload
-from ..payload import PayloadRefused, open_payload, open_seal, wrap_key
-
-OPEN_CHUNK = 32
+from ..payload import PayloadRefused, SealOpener, open_payload, wrap_key
 
 
 class Vault:
@@ -26,31 +20,8 @@ class Vault:
 
     def __init__(self, epoch_secrets: Mapping[int, bytes], storage_key: bytes) -> None:
         """`epoch_secrets`: the X25519 secrets (32 bytes) by epoch number, the present one and those not yet destroyed."""
-        self._epochs = {
-            epoch: (bindings.crypto_scalarmult_base(secret), secret) for epoch, secret in epoch_secrets.items()
-        }
+        self._epochs = {epoch: SealOpener(secret) for epoch, secret in epoch_secrets.items()}
         self._storage_key = storage_key
-
-    def outcomes(
-        self, jobs: Sequence[tuple[Envelope, Event]], pool: Executor | None
-    ) -> list[StoredPayload | Refused | None]:
-        """Open the payload of each envelope, on all threads of `pool` (libsodium releases the GIL).
-
-        None where there is none and none was announced.
-        """
-        if pool is None or len(jobs) <= OPEN_CHUNK:
-            return self._outcomes(jobs)
-        chunks = [jobs[start : start + OPEN_CHUNK] for start in range(0, len(jobs), OPEN_CHUNK)]
-        return [outcome for chunk in pool.map(self._outcomes, chunks) for outcome in chunk]
-
-    def _outcomes(self, jobs: Sequence[tuple[Envelope, Event]]) -> list[StoredPayload | Refused | None]:
-        return [self._outcome(envelope, event) for envelope, event in jobs]
-
-    def _outcome(self, envelope: Envelope, event: Event) -> StoredPayload | Refused | None:
-        try:
-            return self.rewrap(envelope, event)
-        except Refused as refusal:
-            return refusal
 
     def rewrap(self, envelope: Envelope, event: Event) -> StoredPayload | None:
         """Return the payload as the ledger keeps it; raises PayloadRefused unless it is the one that was signed for."""
@@ -64,7 +35,7 @@ class Vault:
         if envelope.epoch not in self._epochs:
             known = ", ".join(str(epoch) for epoch in self._epochs)
             raise PayloadRefused(f"The payload is sealed to epoch {envelope.epoch}; this ledger opens {known}.")
-        key = open_seal(sealed.sealed_key, *self._epochs[envelope.epoch])
+        key = self._epochs[envelope.epoch].open(sealed)
         open_payload(sealed.ciphertext, key, commit, length)
         wrapped = wrap_key(key, self._storage_key, bytes.fromhex(commit))
         return StoredPayload(wrapped, sealed.ciphertext.nonce, sealed.ciphertext.body)

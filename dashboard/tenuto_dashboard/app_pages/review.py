@@ -6,6 +6,7 @@ from typing import Literal
 
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
+from tenuto.documents import ApprovalCard
 from tenuto.errors import TenutoError
 from tenuto_projections.inbox import Approval, CastVote, approval
 
@@ -19,7 +20,7 @@ from tenuto_dashboard.sheet import Node, box, moment, short, show, word
 
 NAME = "approval"
 OPENED, REFUSED, SHOWN, REASON = "opened", "refused", "shown", "reason"
-"""What a session remembers of a request; all but REFUSED together with its name."""
+"""What a session remembers of a request, each together with its name."""
 LONG_SECONDS = 15.0
 """A receipt that takes longer deserves a word; usually it takes less than two."""
 PLACEHOLDER = "What you checked, or what is wrong. Needed to deny."
@@ -65,22 +66,29 @@ def body(found: Approval) -> None:
         return
     warning = cards.diverges(card)
     show(box("stack", warning, cards.verdicts(card)), key="verdicts", now=now)
-    plan, code, evidence = st.tabs([f"Plan ({len(card.changes)})", "Code diff", "Evidence"])
-    with plan:
-        if card.changes:
-            show(plan_view(card.changes), key="plan", now=now)
-        else:
-            show(nothing("No planned change", "The request names no resource that would change."), key="plan", now=now)
-        if card.plan_text:
-            with st.expander("The plan as the tool printed it"):
-                show(box("text mono", card.plan_text), key="plan-text", now=now)
-    with code:
+    planned = bool(card.changes or card.plan_text)
+    places = st.tabs([*([f"Plan ({len(card.changes)})"] if planned else []), "Code diff", "Evidence"])
+    if planned:
+        with places[0]:
+            _plan(card)
+    with places[-2]:
         if card.diff.strip():
             show_diff(card.diff, key="diff")
         else:
             show(nothing("No code changes", "The request carries no diff."), key="diff-none", now=now)
-    with evidence:
+    with places[-1]:
         show(box("stack", cards.rules(found), cards.pull_request(card)), key="evidence", now=now)
+
+
+def _plan(card: ApprovalCard) -> None:
+    now = session.now()
+    if card.changes:
+        show(plan_view(card.changes), key="plan", now=now)
+    else:
+        show(nothing("No planned change", "The request names no resource that would change."), key="plan", now=now)
+    if card.plan_text:
+        with st.expander("The plan as the tool printed it"):
+            show(box("text mono", card.plan_text), key="plan-text", now=now)
 
 
 @live
@@ -114,7 +122,7 @@ def form(found: Approval) -> None:
             _button("Approve", item.approval, "approve", disabled=found.card is None)
         with deny:
             _button("Deny", item.approval, "deny")
-    refusal = st.session_state.pop(REFUSED, None)
+    refusal = st.session_state.get(f"{REFUSED} {item.approval}")
     if refusal:
         show(notice("red", refusal), key="refusal", now=now)
 
@@ -126,6 +134,7 @@ def _button(label: str, name: str, decision: decisions.Decision, *, disabled: bo
 
 def decide(name: str, decision: decisions.Decision) -> None:
     """Hand the decision over to the one function that signs, over the request as it stands this moment."""
+    st.session_state.pop(f"{REFUSED} {name}", None)
     reason, shown = st.session_state[f"{REASON} {name}"] or "", st.session_state[f"{SHOWN} {name}"]
     try:
         found = load(name, fresh=True)
@@ -135,9 +144,9 @@ def decide(name: str, decision: decisions.Decision) -> None:
             session.door(), found, decision, reason=reason, shown_digest=shown, reviewer=session.reviewer(), now=session.now()
         )
     except TenutoError as error:
-        st.session_state[REFUSED] = str(error)
+        st.session_state[f"{REFUSED} {name}"] = str(error)
     except SQLAlchemyError:
-        st.session_state[REFUSED] = f"{AWAY} Nothing was signed."
+        st.session_state[f"{REFUSED} {name}"] = f"{AWAY} Nothing was signed."
     else:
         session.signed_here()[name] = session.Signed(str(event.id), decision, session.now())
 

@@ -4,13 +4,25 @@
 // page has drawn. So nothing is asked from a click on a link (or a step back) until the next whole page has arrived.
 const LEAVING_MS_MAX = 15000;
 const APART_MS = 120; // two parts that ask in the same moment would be taken for one
+const SENT_MS = 1500;
 const reader = (window.tenutoReader ??= watch({ left: 0, turn: -1, asked: 0 }));
 
 function watch(reader) {
   const leave = () => { reader.left = Date.now(); };
-  document.addEventListener("click", (event) => { if (event.composedPath().some((node) => node.tagName === "A")) leave(); }, true);
+  document.addEventListener("click", (event) => {
+    const path = event.composedPath();
+    if (path.some((node) => node.tagName === "A")) leave();
+    if (path.some((node) => node.tagName === "BUTTON")) dim(path.find((node) => node.dataset?.testid === "stForm"));
+  }, true);
   window.addEventListener("popstate", leave);
   return reader;
+}
+
+// A decision shows that it was taken before the server has answered, and cannot be made twice meanwhile.
+function dim(form) {
+  if (!form) return;
+  form.dataset.sent = "";
+  setTimeout(() => delete form.dataset.sent, SENT_MS);
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {

@@ -25,7 +25,7 @@ from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
 from tenuto.log.merkle import Frontier, leaf_hash, node_hash
 from tenuto.log.note import NoteSigner
 from tenuto.mailbox import Mailbox
-from tenuto.payload import open_seal, wrap_key
+from tenuto.payload import SealOpener, wrap_key
 from tenuto.recorder import Recorder
 from tenuto.settings import EVENTS_TOPIC
 from tenuto.signing import SeedSigner, sign_header
@@ -217,6 +217,6 @@ class Road:
 def _stored(envelope: Envelope, event: Event) -> StoredPayload | None:
     if envelope.sealed is None or event.payload_commit is None:
         return None
-    key = open_seal(envelope.sealed.sealed_key, EPOCH_PUBLIC, EPOCH_SECRET)
+    key = SealOpener(EPOCH_SECRET).open(envelope.sealed)
     box = envelope.sealed.ciphertext
     return StoredPayload(wrap_key(key, STORAGE_KEY, bytes.fromhex(event.payload_commit)), box.nonce, box.body)

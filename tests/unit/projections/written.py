@@ -17,7 +17,7 @@ from tenuto.events import FIRST_PREV, Event, KeyRegistered, RunStarted, SessionO
 from tenuto.keyring import Key
 from tenuto.ledger import Recorded, StoredPayload
 from tenuto.log.checkpoint import Checkpoint
-from tenuto.payload import open_seal, seal, wrap_key
+from tenuto.payload import SealOpener, seal, wrap_key
 from tenuto.signing import SeedSigner, sign_header
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
@@ -65,7 +65,7 @@ class WrittenLedger:
         if document is not None:
             media, plaintext = to_payload(document) if isinstance(document, Document) else ("text/plain", document)
             sealed, commit = seal(plaintext, self._public)
-            key = open_seal(sealed.sealed_key, self._public, self._secret)
+            key = SealOpener(self._secret).open(sealed)
             box = sealed.ciphertext
             payload = StoredPayload(wrap_key(key, STORAGE_KEY, bytes.fromhex(commit)), box.nonce, box.body)
             fields |= {"payload_type": media, "payload_len": len(plaintext), "payload_commit": commit}

@@ -1,0 +1,119 @@
+"""The console as people start it, in a process of its own, and the browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from tenuto.documents import Reason
+from tenuto.events import Event
+from tenuto.header import decode, encode
+from tenuto.settings import Settings
+from tenuto_dashboard.commands import command_line
+
+from tests.console.planted import plant_home
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("planted_app.py")
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 20.0
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--hide-scrollbars",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Console:
+    """A running console."""
+
+    url: str
+    home: Path
+
+    def signed(self) -> list[tuple[Event, Reason | None]]:
+        """What its door was asked to sign, in order, each with the reason beside it."""
+        file = self.home / "door.jsonl"
+        lines = file.read_bytes().splitlines() if file.exists() else []
+        read = [msgspec.json.decode(line) for line in lines]
+        return [(decode(line["header"].encode()), line["reason"] and Reason(text=line["reason"])) for line in read]
+
+    def log(self) -> str:
+        """What the process said."""
+        return (self.home / "console.log").read_text("utf-8", "replace")
+
+
+@contextmanager
+def running_console(home: Path, database: str) -> Iterator[Console]:
+    """Start the console of the command line over a planted database, wait until it answers, and stop it at the end."""
+    plant_home(home)
+    settings = Settings(home=home, console_port=free_port())
+    console = Console(f"http://{settings.console_address}:{settings.console_port}", home)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TENUTO_")}
+    planted = {"PYTHONPATH": str(ROOT), "PLANTED_DATABASE": database, "PLANTED_DOOR": str(home / "door.jsonl"), "TENUTO_HOME": str(home)}
+    with (home / "console.log").open("wb") as log:
+        process = subprocess.Popen(command_line(settings, SCRIPT), env=own | planted, stdout=log, stderr=log)
+        try:
+            _wait_until_healthy(console, process)
+            yield console
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def open_browser(program: str) -> Iterator[Browser]:
+    """Start a headless browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+def find_browser() -> str | None:
+    """Return the path of a Chromium, or None."""
+    named = os.environ.get("CHROMIUM")
+    return named or next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_healthy(console: Console, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{console.url}/_stcore/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(f"The console did not start:\n{console.log()}")
+
+
+def line_of(event: Event, reason: str | None) -> bytes:
+    """What the planted door writes for `Console.signed`."""
+    return msgspec.json.encode({"header": encode(event).decode(), "reason": reason}) + b"\n"

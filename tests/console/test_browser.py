@@ -1,0 +1,164 @@
+"""The console in a real browser: every page is there in words, a stranger's text stays text, a decision is signed once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenuto.events.approval import ApprovalOpened, ApprovalSigned
+
+from tests.console import hostile, story
+from tests.console.planted import Planted, digest
+from tests.console.running import Console, find_browser, open_browser
+
+SECONDS_MAX = 30.0
+WINDOW = {"width": 1440, "height": 900}
+BROKEN = re.compile("Traceback|Error:|Exception|Uncaught|Page not found|This app has encountered an error")
+WAITING = "worker-scale-1"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = find_browser()
+    if program is None and os.environ.get("CI") == "true":
+        pytest.fail("CI needs a Chromium: install one, or name it in CHROMIUM.")
+    if program is None:
+        pytest.skip("No Chromium on this machine; name one in CHROMIUM.")
+    with open_browser(program) as running:
+        yield running
+
+
+@dataclass
+class Visit:
+    """One reader's visit, and what went wrong or out of the house on the way."""
+
+    page: Any
+    console: Console
+    defects: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def goto(self, address: str) -> None:
+        self.page.goto(self.console.url + address)
+
+    def sees(self, *texts: str) -> None:
+        from playwright.sync_api import expect
+
+        for text in texts:
+            expect(self.page.get_by_text(text).first).to_be_visible()
+
+    def note_request(self, url: str) -> None:
+        if not url.startswith((self.console.url, self.console.url.replace("http", "ws"), "data:", "blob:")):
+            self.strangers.append(url)
+
+    def demand_whole(self) -> None:
+        assert not self.defects, self.defects
+        assert not self.strangers, self.strangers
+        assert not BROKEN.search(self.page.inner_text("body")), self.page.inner_text("body")
+        assert "Traceback" not in self.console.log(), self.console.log()
+
+
+@pytest.fixture(scope="module")
+def context(browser: Any) -> Iterator[Any]:
+    """One profile for all visits, so that the front end is loaded once."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=SECONDS_MAX * 1000)
+    opened = browser.new_context(viewport=WINDOW, reduced_motion="reduce")
+    opened.set_default_timeout(SECONDS_MAX * 1000)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def visit(context: Any, console: Console, tmp_path: Path) -> Iterator[Visit]:
+    page = context.new_page()
+    made = Visit(page, console)
+    page.on("pageerror", lambda error: made.defects.append(str(error)))
+    page.on("request", lambda request: made.note_request(request.url))
+    yield made
+    page.screenshot(path=tmp_path / "last.png")
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "texts"),
+    [
+        ("/", ("What agents may only do when a person clears it", story.PARTNER.title)),
+        ("/inbox", (story.PARTNER.title, "Remove the retired staging cluster", "INSECURE DEMO SIGNER")),
+        (f"/review?approval={story.GRAVEST}", ("Your decision", story.PARTNER.sentence, "aws_db_instance.ledger_replica", "Deleted and made anew")),
+        ("/runs", ("Each change on its way", "Limit requests per partner")),
+        (f"/runs?run={story.SHIPPED}", ("Succeeded", "Pull request", "Timeline", "deployment.healthy")),
+        ("/alerts", ("tool-without-review",)), ("/fleet", ("second-reviewer", "Answers for it")),
+        ("/integrity", ("The log holds", "The signature holds over the stored bytes", "Witnesses cosigned it", "tenuto verify")),
+    ],
+)  # fmt: skip
+def test_every_address_is_a_page_in_words(address: str, texts: tuple[str, ...], visit: Visit) -> None:
+    visit.goto(address)
+    visit.sees(*texts)
+    visit.demand_whole()
+
+
+def test_the_nine_steps_stand_numbered_on_the_integrity_page(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
+    visit.goto("/integrity")
+    expect(visit.page.locator(".tick .number")).to_have_text([str(step) for step in range(1, 10)])
+
+
+def test_a_reader_who_walks_about_is_never_left_before_an_empty_page(visit: Visit) -> None:
+    visit.goto("/inbox")
+    for _ in range(2):
+        visit.page.locator("a.row").filter(has_text=story.PARTNER.title).click()
+        visit.sees("Your decision", "Who can reach it")
+        visit.page.locator("a.crumb").click()
+        visit.sees("Remove the retired staging cluster")
+        visit.page.get_by_role("link", name="Fleet").click()
+        visit.sees("second-reviewer")
+        visit.page.go_back()
+        visit.sees("Remove the retired staging cluster")
+    visit.demand_whole()
+
+
+def test_what_a_hostile_agent_writes_is_shown_and_does_nothing(visit: Visit) -> None:
+    visit.goto(f"/review?approval={hostile.NAME}")
+    visit.sees("Your decision", hostile.SCRIPT)
+    visit.page.get_by_role("tab", name="Code diff").click()
+    visit.sees("hidden characters, written out")
+    assert visit.page.evaluate("window.pwned") is None
+    assert visit.page.evaluate("document.querySelectorAll('img[src*=x], a[href*=evil]').length") == 0
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "long text widens the page"
+    visit.demand_whole()
+
+
+def test_a_denial_without_a_reason_is_answered_in_words_that_stay(visit: Visit) -> None:
+    visit.goto("/review?approval=cleanup-1")
+    visit.page.get_by_role("button", name="Deny").click()
+    visit.sees("A denial needs a reason")
+    visit.page.wait_for_function("before => Date.now() - before > 2800", arg=visit.page.evaluate("Date.now()"))
+    visit.sees("A denial needs a reason", "Your decision")
+    assert not any(isinstance(event, ApprovalSigned) and event.approval == "cleanup-1" for event, _ in visit.console.signed())
+
+
+def test_an_approval_is_signed_once_and_stands_as_on_its_way_until_the_ledger_has_it(visit: Visit, told: Planted) -> None:
+    from playwright.sync_api import expect
+
+    visit.goto(f"/review?approval={WAITING}")
+    visit.page.get_by_label("Reason").fill("Six replicas fit the quota; I checked it.")
+    visit.page.get_by_role("button", name="Approve").click()
+    visit.sees("Your approval is signed and on its way to the ledger")
+    visit.goto(f"/review?approval={WAITING}")  # neither a reload nor another tab may ask again
+    visit.sees("on its way to the ledger")
+    expect(visit.page.get_by_role("button", name="Approve")).to_have_count(0)
+
+    about = [(event, reason) for event, reason in visit.console.signed() if getattr(event, "approval", "") == WAITING]
+    assert isinstance(about[0][0], ApprovalOpened)
+    [(signed, reason)] = [(event, reason) for event, reason in about if isinstance(event, ApprovalSigned)]
+    assert (signed.author, signed.decision, signed.digest) == (story.REVIEWER, "approve", digest(WAITING))
+    told.take(signed, reason)
+    visit.sees("Your approval is in the ledger", "Six replicas fit the quota; I checked it.", "1 of 1")
+    visit.demand_whole()
