@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ DATABASE = "tenuto"
 """The ledger's database on an embedded server."""
 
 RUNNING_FILE = "running.json"
+SUPERVISOR = "supervisor"
+"""The folder whose lock a supervisor holds for as long as it lives."""
 
 
 def running_addresses(home: Path) -> Mapping[str, Any]:
@@ -19,9 +21,22 @@ def running_addresses(home: Path) -> Mapping[str, Any]:
 
     `database_url`, `kafka`, `console`, and `health`: from a part's name to where it serves /metrics and /healthz.
     """
-    try:
-        addresses: dict[str, Any] = json.loads((home / RUNNING_FILE).read_text("utf-8"))
-        os.kill(int(addresses["pid"]), 0)
-    except (OSError, ValueError, KeyError):
+    if not _is_supervised(home):
         return {}
-    return addresses
+    try:
+        addresses = json.loads((home / RUNNING_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return addresses if isinstance(addresses, dict) else {}
+
+
+def _is_supervised(home: Path) -> bool:
+    """Ask for the lock, not for the process id in the note: after a restart of the machine that is a stranger's."""
+    try:
+        with (home / SUPERVISOR / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False

@@ -64,8 +64,8 @@ def header_hash(header: bytes) -> str:
 
 
 def _demand_whole_payload(event: Event) -> None:
-    parts = (event.payload_type, event.payload_len, event.payload_commit)
-    if any(part is None for part in parts) != all(part is None for part in parts):
+    without = event.payload_commit is None
+    if (event.payload_type is None) != without or (event.payload_len is None) != without:
         raise HeaderRefused("The header names only a part of payload_type, payload_len and payload_commit.")
 
 

@@ -18,6 +18,7 @@ is the ordinary road: after any doubt the partition is claimed again, which tell
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -217,10 +218,20 @@ class Ingest:
 
     def _look(self, partition: _Partition, arrivals: Sequence[Arrival]) -> Standing:
         """Ask the ledger, in two queries, all that judging these records can need to know."""
-        places = [arrival.place for arrival in arrivals if arrival.refusal is None] + list(partition.parked)
-        consulted = frozenset(session for session, _ in places) | {self._judge.testimony.session}
+        numbers: defaultdict[UUID, set[int]] = defaultdict(set)
+        for arrival in arrivals:
+            if arrival.refusal is None:
+                numbers[arrival.said.session].add(arrival.said.seq)
+        for session, seq in partition.parked:
+            numbers[session].add(seq)
+        consulted = frozenset(numbers) | {self._judge.testimony.session}
         heads = self._store.session_heads(list(consulted))
-        taken = {place for place in places if place[0] in heads and place[1] <= heads[place[0]].seq}
+        taken = [
+            (session, seq)
+            for session, head in heads.items()
+            for seq in numbers.get(session, ())
+            if seq <= head.seq
+        ]
         now = self._clock.now()
         return Standing(
             now=now,
@@ -229,7 +240,7 @@ class Ingest:
             keys_folded_to=self._keys.folded_to,
             consulted=consulted,
             heads=heads,
-            states=self._store.states_at(list(taken)) if taken else {},
+            states=self._store.states_at(taken) if taken else {},
             parked=partition.parked,
             doubles=self._doubles.known,
             refused_in_a_row=partition.refused_in_a_row,

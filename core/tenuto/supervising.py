@@ -20,7 +20,7 @@ from typing import Any, Self
 import psycopg
 
 from .adapters.kafka import KafkaBus
-from .addresses import DATABASE, RUNNING_FILE
+from .addresses import DATABASE, RUNNING_FILE, SUPERVISOR
 from .embedded import EmbeddedBroker, EmbeddedPostgres, PartFailed
 from .embedded.child import LOOPBACK, Child, DirectoryLock, Plan, free_port
 from .founding import found, is_founded
@@ -108,7 +108,7 @@ class Platform:
 
         home = self.settings.home.absolute()
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = DirectoryLock(home / "supervisor", seconds_max=_HOME_LOCK_SECONDS)
+        lock = DirectoryLock(home / SUPERVISOR, seconds_max=_HOME_LOCK_SECONDS)
         self._stack.callback(lock.release)
         addresses: dict[str, Any] = {"home": home}
         if self.settings.database_url is None:

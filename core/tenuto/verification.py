@@ -45,6 +45,7 @@ STEPS: dict[int, str] = {
     9: "it extends the last checkpoint seen",
 }
 VERIFY_CHUNK = 64
+_BEFORE_FIRST = SessionHead()
 
 
 class VerificationFailed(Refused):
@@ -82,15 +83,12 @@ class Sessions:
 
     def verify_author(self, event: Event) -> None:
         """Raise Refused (reason broken_chain) when the session belongs to another author, whose chain this would break."""
-        head = self.heads.get(event.session, SessionHead())
-        if head.author not in ("", event.author):
-            sentence = f"Session {event.session} is {head.author}'s; {event.author} may not write in it."
-            raise Refused(sentence, reason="broken_chain")
+        _demand_author(event, self.heads.get(event.session, _BEFORE_FIRST))
 
     def verify_next(self, event: Event, trusted_gaps: dict[UUID, int] | None = None) -> None:
         """Raise Refused (reason broken_chain) unless `event` is the next of its session, by the author who opened it."""
-        self.verify_author(event)
-        head = self.heads.get(event.session, SessionHead())
+        head = self.heads.get(event.session, _BEFORE_FIRST)
+        _demand_author(event, head)
         if event.seq == head.seq + 1:
             if event.prev != head.header_hash:
                 raise Refused(f"Event {event.seq} of session {event.session} names another predecessor.", reason="broken_chain")
@@ -109,12 +107,19 @@ class Sessions:
             self.gaps[event.gap_session] = event.last_seq
 
 
+def _demand_author(event: Event, head: SessionHead) -> None:
+    if head.author not in ("", event.author):
+        sentence = f"Session {event.session} is {head.author}'s; {event.author} may not write in it."
+        raise Refused(sentence, reason="broken_chain")
+
+
 class _Judged(NamedTuple):
     """An entry that passed steps 1, 2 and 4."""
 
     entry: Recorded
     header: bytes
     signature: bytes
+    header_hash: str
     event: Event
     key: Key
 
@@ -166,7 +171,8 @@ class LogWalk:
         for entry in entries:
             try:
                 header, signature, event = self._decode(entry, self.size + len(judged))
-                judged.append(_Judged(entry, header, signature, event, self._judge(entry, event, header)))
+                name = headers.header_hash(header)
+                judged.append(_Judged(entry, header, signature, name, event, self._judge(entry, event, name)))
             except VerificationFailed as failure:
                 return judged, failure
         return judged, None
@@ -186,7 +192,7 @@ class LogWalk:
             raise VerificationFailed(1, f"the event was written for the log {event.log_origin}", expected)
         return header, signature, event
 
-    def _judge(self, entry: Recorded, event: Event, header: bytes) -> Key:
+    def _judge(self, entry: Recorded, event: Event, header_hash: str) -> Key:
         step = 2
         try:
             key = self.keyring.verify_entitlement(event)
@@ -195,7 +201,7 @@ class LogWalk:
             self.sessions.verify_next(event)
         except Refused as refusal:
             raise VerificationFailed(step, str(refusal), entry.position) from refusal
-        self.sessions.advance(event, headers.header_hash(header))
+        self.sessions.advance(event, header_hash)
         if isinstance(event, RecordPurged):
             self.purged.update(dict.fromkeys(event.positions, event.id))
         return key
@@ -211,7 +217,7 @@ class LogWalk:
         return None
 
     def _verified(self, judged: _Judged, leaf: bytes) -> Verified:
-        entry, header, signature, event, key = judged
+        entry, header, signature, header_hash, event, key = judged
         payload = None
         if event.has_payload and entry.payload is None:
             self.missing_payloads[entry.position] = entry
@@ -219,7 +225,7 @@ class LogWalk:
             payload = self._open(entry, event)
         return Verified(
             position=entry.position, recorded_at=entry.recorded_at, event=event, header=header, signature=signature,
-            header_hash=headers.header_hash(header), leaf=leaf, key=key, payload=payload,
+            header_hash=header_hash, leaf=leaf, key=key, payload=payload,
             purged=entry.position in self.purged,
         )  # fmt: skip
 

@@ -53,7 +53,7 @@ def start() -> None:
 def top() -> None:
     """The line above every page, and what must be read before anything else."""
     here, now = session.snapshot(), session.now()
-    follow(show(masthead(here, session.origin()), key="top", now=now))
+    follow(show(masthead(here, session.origin(), now), key="top", now=now))
     warning = alarm(here.integrity, now)
     if warning is not None:
         show(warning, key="alarm", now=now)

@@ -84,7 +84,7 @@ def facts(item: InboxItem, now: datetime) -> Node:
         ("Asked by", f"{item.author} (owner: {item.agent_owner})"),
         ("Initiator", item.initiator),
         ("Requested", word("", moment(item.requested, "ago"), f", position {item.position:,}")),
-        ("Expires", moment(item.expires, "until")),
+        ("Expires", moment(item.expires, "until")) if item.decided is None else ("Decided", moment(item.decided, "ago")),
         ("Votes", votes(item)),
     ]
     if item.run is not None:

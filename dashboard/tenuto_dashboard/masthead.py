@@ -13,13 +13,14 @@ from .sheet import Node, box, link, moment, word
 LAG_SECONDS_MAX = 30.0
 
 
-def masthead(snapshot: Snapshot, origin: str) -> Node:
+def masthead(snapshot: Snapshot, origin: str, now: datetime) -> Node:
     """Return the line under which every page stands."""
     here = snapshot.integrity
     count = len(snapshot.waiting)
+    tone, said = _state(here, now)
     return box(
         "masthead",
-        word("origin", word(f"dot {_tone(here)}"), word("mono", origin), word("soft", _state(here))),
+        word("origin", word(f"dot {tone}"), word("mono", origin), word("soft", said)),
         word("fill"),
         demo_badge() if snapshot.insecure_demo else None,
         word("fact", word("", box("", f"{here.head_size:,}", tag="strong"), " events")),
@@ -35,8 +36,8 @@ def alarm(here: Integrity, now: datetime) -> Node | None:
         return notice("red", f"{failed.sentence} Rely on nothing that is shown here; deciding is switched off.")
     if here.lag_seconds > LAG_SECONDS_MAX:
         return notice("amber", f"What you see is {here.lag_seconds:.0f} s and {here.lag_events:,} events behind the ledger.")
-    if here.checked_at is not None and (now - here.checked_at).total_seconds() > LAG_SECONDS_MAX:
-        return notice("amber", "Nobody has checked the log since ", moment(here.checked_at, "ago"), ": the projector (`tenuto project`) is not running.")
+    if here.checked_at is not None and _unchecked(here, now):
+        return notice("amber", "The log was last checked ", moment(here.checked_at, "ago"), ": the projector (`tenuto project`) is not running.")
     return None
 
 
@@ -52,14 +53,16 @@ def signer(name: str, snapshot: Snapshot) -> Node:
     return box("signer", word("soft", "You sign as"), word("strong", name), mark, unknown)
 
 
-def _tone(here: Integrity) -> str:
+def _state(here: Integrity, now: datetime) -> tuple[str, str]:
     if here.failed:
-        return "red"
-    return "amber" if here.lag_seconds > LAG_SECONDS_MAX else "green"
+        return "red", "verification failed"
+    if here.lag_seconds > LAG_SECONDS_MAX:
+        return "amber", "behind"
+    return ("amber", "not checked any more") if _unchecked(here, now) else ("green", "live, verified")
 
 
-def _state(here: Integrity) -> str:
-    return {"red": "verification failed", "amber": "behind", "green": "live, verified"}[_tone(here)]
+def _unchecked(here: Integrity, now: datetime) -> bool:
+    return here.checked_at is not None and (now - here.checked_at).total_seconds() > LAG_SECONDS_MAX
 
 
 def _checkpoint(here: Integrity) -> Node:

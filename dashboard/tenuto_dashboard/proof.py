@@ -16,7 +16,8 @@ def verdict(here: Integrity) -> Node:
         return _title("The log is not what it claims to be", "A step fails below. Nothing that the console shows may be relied on.")
     done = sum(tick.state == "passed" for tick in here.ticks)
     left = len(here.ticks) - done
-    rest = f" {left} could not be taken; their sentences say why." if left else ""
+    why = "its sentence says why" if left == 1 else "their sentences say why"
+    rest = f" {left} could not be taken; {why}." if left else ""
     said = f"{done} of {len(here.ticks)} steps were walked over the first {here.size:,} events, and hold.{rest}"
     if here.size == 0:
         return _title("Nothing is verified yet", "The projector has not seen an event under a signed checkpoint.")

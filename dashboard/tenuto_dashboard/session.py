@@ -127,7 +127,8 @@ def _open_door() -> Recorder:
 
 def _close_at_exit(opening: Future[Recorder]) -> None:
     """End the session with the process. What is registered last runs first, so the producer, which closes itself at exit,
-    must have been there before; a first receipt says that it was."""
+    must have been there before; a first receipt says that it was.
+    """
     recorder = opening.result()
     with suppress(Busy):
         recorder.flush(FIRST_RECEIPT_SECONDS)

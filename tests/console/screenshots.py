@@ -42,18 +42,18 @@ def main() -> None:
         home = Path(folder) / "home"
         home.mkdir()
         with running_console(home, sqlalchemy_url(server.url_of("story", user="tenuto_console"))) as console:
-            ledger.seal()
-            take(console, program)
+            take(console, program, ledger)
         ledger.engine.dispose()
 
 
-def take(console: Console, program: str) -> None:
-    """Take every picture, each below BYTES_MAX."""
+def take(console: Console, program: str, ledger: Planted) -> None:
+    """Take every picture, each below BYTES_MAX, of a log that was checked a moment ago."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with open_browser(program) as browser:
         context = browser.new_context(viewport=WINDOW, color_scheme="light", reduced_motion="reduce")
         context.set_default_timeout(SECONDS_MAX * 1000)
         for name, (address, text) in PICTURES.items():
+            ledger.seal()
             page = context.new_page()
             page.goto(console.url + address)
             page.get_by_text(text).first.wait_for()

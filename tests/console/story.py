@@ -203,7 +203,8 @@ def shipped(ledger: Planted) -> None:
     planned = ledger.write("infrastructure-agent", ToolFinished, run=run, call=f"plan-{ask.name}", tool="terraform.plan", milliseconds=8120, after=8)
     sent = ledger.write("review-agent", MessageSent, run=run, topic="change.reviewed", to="infrastructure-agent", cause=(planned.id,))
     ledger.write("infrastructure-agent", MessageDelivered, run=run, position=ledger.position - 1, cause=(sent.id,))
-    asked = request(ledger, ask, after=4)
+    ledger.write("infrastructure-agent", ToolRequested, run=run, call="apply-7", tool="terraform.apply", resource=ask.resource, digest=mark, after=2)
+    asked = request(ledger, ask, after=2)
     ledger.write(REVIEWER, ApprovalOpened, run=run, approval=ask.name, digest=mark, cause=(asked.id,), after=190)
     signed = ledger.write(REVIEWER, ApprovalSigned, Reason(text="Plan read; the limit is what was agreed."), run=run, approval=ask.name, digest=mark, decision="approve", cause=(asked.id,), after=74)  # fmt: skip
     granted = ledger.write("infrastructure-agent", ApprovalGranted, run=run, approval=ask.name, digest=mark, votes=1, cause=(signed.id,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenuto.documents import PlannedChange
 from tenuto_dashboard.diff import Line, cut
+from tenuto_dashboard.masthead import LAG_SECONDS_MAX, alarm, masthead
 from tenuto_dashboard.plan import OTHERS, differences, group_of, plan_view
+from tenuto_dashboard.session import Snapshot
 from tenuto_dashboard.sheet import Node, box, link, visible
+from tenuto_projections.integrity import Integrity
+from tenuto_projections.walked import FAILED, Tick
 
 from tests.console.story import CHANGES, DIFF
+
+NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
 
 def words(node: Node | str) -> str:
@@ -99,9 +106,28 @@ def test_a_change_stands_under_its_gravest_risk_named_or_not(actions: tuple[str,
         (None, {"a": "x"}, [("a", None, "x")]),
         ({"a": "x"}, None, [("a", "x", None)]),
         ({"n": {"x": 1, "y": 2}}, {"n": {"x": 1, "y": 3}}, [("n.y", "2", "3")]),
+        ({"o": {"x": 1}}, {"o": "(known after apply)"}, [("o", '{"x":1}', "(known after apply)")]),
         ({"a": None}, {}, [("a", "null", None)]),
         ({"a": ""}, {"a": " "}, [("a", '""', " ")]),
     ],
 )
 def test_each_attribute_that_differs_is_one_row(before: Any, after: Any, rows: Any) -> None:
     assert differences(before, after) == rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "live, verified"), ({"lag_seconds": LAG_SECONDS_MAX}, "live, verified"), ({"lag_seconds": LAG_SECONDS_MAX + 1}, "behind"),
+        ({"checked_at": NOW - timedelta(seconds=LAG_SECONDS_MAX + 1)}, "not checked any more"),
+        ({"ticks": (Tick(3, "t", FAILED, "s"),)}, "verification failed"),
+    ],
+)  # fmt: skip
+def test_the_masthead_claims_no_more_than_was_checked(changes: dict[str, Any], said: str) -> None:
+    whole: dict[str, Any] = {
+        "size": 9, "head_size": 9, "checkpoint_size": 9, "root": "r", "note": "n", "checked_at": NOW, "lag_events": 0, "lag_seconds": 0.0,
+        "ticks": (), "refused": 0, "equivocations": 0, "gaps": 0, "lost": 0, "purged": 0,
+    }  # fmt: skip
+    here = Integrity(**(whole | changes))
+    assert said in words(masthead(Snapshot(here, (), None), "origin", NOW))
+    assert (alarm(here, NOW) is None) == (said == "live, verified")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from streamlit.testing.v1 import AppTest
 from tenuto.errors import Busy
 from tenuto.events.approval import ApprovalOpened, ApprovalSigned
 from tenuto_dashboard import session
+from tenuto_dashboard.chain import stations
+from tenuto_projections.runs import run, timeline
 
 from tests.console import hostile, story
 from tests.console.planted import Planted, digest
 from tests.console.test_decisions import RecordingDoor
 
-SECONDS_MAX = 20
+SECONDS_MAX = 60
+REAL_DOOR = session.door
 
 
 @pytest.fixture
@@ -159,6 +163,36 @@ def test_without_a_door_reading_still_works(planted: Planted, door: RecordingDoo
     text = drawn(page("review", approval=story.GRAVEST))
     assert "The broker does not answer." in text
     assert story.PARTNER.sentence in text
+
+
+def test_a_door_that_opens_slowly_costs_a_sentence_and_not_the_page(
+    planted: Planted, door: RecordingDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening: Future[Any] = Future()
+    story.tell(planted)
+    monkeypatch.setattr(session, "door", REAL_DOOR)
+    monkeypatch.setattr(session, "DOOR_SECONDS", 0.01)
+    monkeypatch.setattr(session, "_opening", lambda: opening)
+    test = page("review", approval=story.GRAVEST)
+    assert "is still being opened" in drawn(test)
+    assert story.PARTNER.sentence in drawn(test)
+    press(test, "Approve", "I asked the network team.")
+    assert not door.recorded
+    opening.set_result(door)
+    checked(test.run())
+    assert "is still being opened" not in drawn(test).split("Facts")[-1]
+    assert isinstance(door.recorded[0][0], ApprovalOpened)
+
+
+def test_every_station_of_a_finished_run_has_its_author(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    found = session.ask(lambda connection: run(connection, story.SHIPPED))
+    assert found is not None
+    passed = stations(found, session.ask(lambda connection: timeline(connection, story.SHIPPED)))
+    assert [(station.state, station.who) for station in passed] == [
+        ("done", "priya"), ("done", "review-agent"), ("done", "infrastructure-agent"), ("done", story.REVIEWER),
+        ("done", "infrastructure-agent"), ("done", "deployment-agent"), ("done", "deployment-agent"),
+    ]  # fmt: skip
 
 
 def test_the_run_page_shows_the_chain_and_the_timeline(planted: Planted, door: RecordingDoor) -> None:

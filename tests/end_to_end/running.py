@@ -96,9 +96,12 @@ def processes_of(home: Path) -> dict[int, str]:
     return found
 
 
-def demand_none_left(home: Path) -> None:
-    """Everything of this home ends by itself; what is still there after a long while is an orphan."""
+def demand_none_left(home: Path, *, besides: Path | None = None) -> None:
+    """Everything of this home ends by itself; what is still there after a long while is an orphan.
+
+    besides: programs that lie in this folder may go on.
+    """
     deadline = monotonic() + GONE_SECONDS_MAX
-    while left := processes_of(home):
+    while left := [one for one in processes_of(home).values() if besides is None or str(besides) not in one]:
         assert monotonic() < deadline, f"these survived: {left}"
         sleep(0.05)

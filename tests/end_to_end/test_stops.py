@@ -17,7 +17,7 @@ from tenuto.embedded.child import LOOPBACK, free_port
 from tests.end_to_end.conftest import UNATTENDED, tenuto
 from tests.end_to_end.running import demand_none_left, processes_of, running
 
-CONSOLE_SAID, SUBMITTED = "The approval console is at", "UNATTENDED:"
+CONSOLE_SAID, DEPLOYED = "The approval console is at", "deployment.healthy"
 USAGE, INTERRUPTED = 2, 130
 
 
@@ -52,13 +52,17 @@ def test_a_part_that_dies_ends_the_demonstration_which_says_which_it_was(home: P
     demand_none_left(home)
 
 
-def test_nothing_survives_a_killed_demonstration(home: Path) -> None:
+def test_nothing_survives_a_killed_demonstration_but_the_service_that_it_deployed(home: Path) -> None:
+    """A deployed service has a life of its own, as in production; it is stopped by its own command."""
     with running(home, *demo_on()) as demo:
-        demo.wait_for(SUBMITTED)
+        demo.wait_for(DEPLOYED)
         assert len(processes_of(home)) > 10
         demo.send(signal.SIGKILL)
         demo.ended()
-        demand_none_left(home)
+        demand_none_left(home, besides=home / "targets")
+    assert len(processes_of(home)) == 1
+    assert tenuto(home, "stop-services").returncode == 0
+    demand_none_left(home)
 
 
 def test_the_next_demonstration_succeeds_while_a_second_on_the_same_home_is_turned_away(home: Path) -> None:

@@ -34,6 +34,7 @@ from ..ledger import (
     entry_bytes,
 )
 from ..log.merkle import Frontier, leaf_hash
+from . import copying
 
 EVENTS_TABLE = "entry"
 TRACKING_TABLE = "tracking"
@@ -47,13 +48,8 @@ _AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.Int
 _LOCK_HEAD = SQL("SELECT tree_size, frontier, recorded_at FROM ledger.log_head WHERE id = 1 FOR UPDATE")
 _MOVE_HEAD = SQL("UPDATE ledger.log_head SET tree_size = %s, frontier = %s, recorded_at = %s WHERE id = 1")
 _KEYS_SINCE = SQL("SELECT 1 FROM ledger.entry WHERE notification_id > %s AND topic LIKE 'key.%%' LIMIT 1")
-_COPY_ENTRIES = SQL(
-    "COPY ledger.entry (originator_id, originator_version, topic, state, notification_id, recorded_at, leaf_hash)"
-    " FROM STDIN (FORMAT BINARY)"
-)
-_ENTRY_TYPES = ["uuid", "int8", "text", "bytea", "int8", "timestamptz", "bytea"]
-_COPY_PAYLOADS = SQL("COPY ledger.payload (notification_id, wrapped_key, nonce, body) FROM STDIN (FORMAT BINARY)")
-_PAYLOAD_TYPES = ["int8", "bytea", "bytea", "bytea"]
+_COPY_ENTRIES = f"COPY ledger.entry ({copying.ENTRY_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_COPY_PAYLOADS = f"COPY ledger.payload ({copying.PAYLOAD_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _MOVE_SESSIONS = SQL(
     "INSERT INTO ledger.session_head AS head (session_id, author, last_seq, last_header_hash)"
     " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int8[], %s::bytea[])"
@@ -83,7 +79,10 @@ _READ_BARE = SQL("SELECT e.notification_id, e.recorded_at, e.state FROM ledger.e
 
 
 class LedgerProcessRecorder(PostgresProcessRecorder):
-    """The library's process recorder with our insert: `insert_events(stored, tracking=..., batch=...)`."""
+    """The library's process recorder with our insert: `insert_events((), tracking=..., batch=...)`.
+
+    The events come in the batch, which says more of each than the library's `StoredEvent` can hold.
+    """
 
     def __init__(self, datastore: PostgresDatastore, **names: str) -> None:
         """Use our table names unless the library's factory hands in others."""
@@ -173,17 +172,20 @@ class LedgerProcessRecorder(PostgresProcessRecorder):
     def _copy(
         cursor: psycopg.Cursor[DictRow], batch: Batch, size: int, recorded_at: Any, leaves: Sequence[bytes]
     ) -> None:
+        stamp = copying.timestamp(recorded_at)
+        placed = list(enumerate(zip(batch.entries, leaves, strict=True), start=size + 1))
+        rows = [
+            copying.entry_row(one.session, one.seq, number, stamp, leaf=leaf, kind=one.kind, state=one.state)
+            for number, (one, leaf) in placed
+        ]
+        payloads = [
+            copying.payload_row(number, one.payload) for number, (one, _) in placed if one.payload is not None
+        ]
         with cursor.copy(_COPY_ENTRIES) as copy:
-            copy.set_types(_ENTRY_TYPES)
-            for number, (entry, leaf) in enumerate(zip(batch.entries, leaves, strict=True), start=size + 1):
-                copy.write_row((entry.session, entry.seq, entry.kind, entry.state, number, recorded_at, leaf))
-        if all(entry.payload is None for entry in batch.entries):
-            return
-        with cursor.copy(_COPY_PAYLOADS) as copy:
-            copy.set_types(_PAYLOAD_TYPES)
-            for number, entry in enumerate(batch.entries, start=size + 1):
-                if entry.payload is not None:
-                    copy.write_row((number, entry.payload.wrapped_key, entry.payload.nonce, entry.payload.body))
+            copy.write(copying.whole(rows))
+        if payloads:
+            with cursor.copy(_COPY_PAYLOADS) as copy:
+                copy.write(copying.whole(payloads))
 
     @staticmethod
     def _move_sessions(cursor: psycopg.Cursor[DictRow], batch: Batch) -> None:
@@ -278,11 +280,10 @@ class PostgresLedger(PostgresReader):
 
     def append(self, batch: Batch) -> range:
         """Append; see `LedgerStore.append`."""
-        stored = [StoredEvent(entry.session, entry.seq, entry.kind, entry.state) for entry in batch.entries]
         tracking = Tracking(*batch.tracking) if batch.tracking else None
         try:
             with _answering():
-                ids = self._recorder.insert_events(stored, tracking=tracking, batch=batch)
+                ids = self._recorder.insert_events((), tracking=tracking, batch=batch)
         except IntegrityError as error:
             if "record tracking" in str(error):  # the library's own sentence; it has no class for this
                 raise AlreadyAppended(f"Offset {batch.tracking} is in the ledger already.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,7 +93,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         typer.echo(json.dumps(found, indent=2, sort_keys=True))
         return
     for name, value in found.items():
-        typer.echo(f"{name.replace('_', ' '):22} {json.dumps(value) if isinstance(value, dict) else value}")
+        shown = json.dumps(value) if isinstance(value, dict) else " ".join(str(value).split())
+        typer.echo(f"{name.replace('_', ' '):22} {shown}")
 
 
 def facts(settings: Settings) -> dict[str, Any]:
@@ -123,7 +125,8 @@ def facts(settings: Settings) -> dict[str, Any]:
     if note is not None:
         found["signed"] = parse_checkpoint(note, trust.log_key, trust.origin).size
     try:
-        found["events"] = open_reader(settings).head().size
+        with closing(open_reader(settings)) as reader:
+            found["events"] = reader.head().size
         found["unsigned"] = found["events"] - (found["signed"] or 0)
     except TenutoError as error:
         found["database_error"] = str(error)

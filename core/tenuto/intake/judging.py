@@ -47,6 +47,8 @@ OWN_EVENTS_ROOM = 4
 """Places in a batch kept free for `session.opened`, a gap and its follower."""
 _KEY_EVENTS = (KeyRegistered, KeyRotated, KeyRevoked)
 
+_BEFORE_FIRST = SessionHead()
+
 Double = tuple[UUID, int, str]
 """What identifies an equivocation: session, sequence number, hash of the other header."""
 
@@ -230,13 +232,16 @@ class Judgement:
 
     def _find_place(self, arrival: Arrival) -> None:
         event = arrival.said
-        self._sessions.verify_author(event)
-        head = self._sessions.heads.get(event.session, SessionHead())
-        if event.seq <= head.seq:
-            self._compare(arrival, self._states.get(arrival.place))
-        elif event.seq == head.seq + 1 or self._sessions.gaps.get(event.session) == event.seq - 1:
+        head = self._sessions.heads.get(event.session, _BEFORE_FIRST)
+        if event.seq == head.seq + 1 or (
+            event.seq > head.seq and self._sessions.gaps.get(event.session) == event.seq - 1
+        ):
             self._sessions.verify_next(event)
             self._enter(arrival)
+            return
+        self._sessions.verify_author(event)
+        if event.seq <= head.seq:
+            self._compare(arrival, self._states.get(arrival.place))
         else:
             self._park(arrival)
 
@@ -274,7 +279,7 @@ class Judgement:
         self.entries.append(
             NewEntry(event.session, event.seq, event.kind, event.author, state, arrival.header_hash, arrival.payload)
         )
-        if event.session in self._waiting:
+        if self._waiting and event.session in self._waiting:
             self._release(event.session)
 
     def _park(self, arrival: Arrival) -> None:

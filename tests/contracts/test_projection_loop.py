@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, MetaData, NullPool, create_engine, in
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ProgrammingError
 from tenuto.errors import Busy
-from tenuto.migrating import migrate, sqlalchemy_url
+from tenuto.migrating import sqlalchemy_url
 from tenuto.telemetry import Telemetry
 from tenuto.verification import VerificationFailed, Verified
 from tenuto_projections import fleet, inbox, runs
@@ -22,6 +22,7 @@ from tenuto_projections.projection import Positions, Projection, Projector, Rewo
 from tenuto_projections.running import all_projections, catch_up, run_until
 from tenuto_projections.walked import FAILED, PASSED, Walked
 
+from tests.conftest import Database
 from tests.unit.projections.story import MOVES, tell
 from tests.unit.projections.written import (
     START,
@@ -43,24 +44,14 @@ def as_role(url: str, role: str) -> Engine:
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[str]:
+def url(database: Database) -> str:
     """A migrated database whose read models and ledger head are as on the first day."""
-    migrate(postgres_url)
-    engine = create_engine(sqlalchemy_url(postgres_url), poolclass=NullPool)
-    with engine.begin() as connection:
-        names = [f"read_model.{table.name}" for metadata in ALL_METADATA for table in metadata.sorted_tables]
-        connection.execute(text(f"TRUNCATE read_model.tracking, {', '.join(names)}"))
-        before = connection.execute(text("SELECT tree_size, recorded_at FROM ledger.log_head")).one()
-    yield postgres_url
-    with engine.begin() as connection:
-        restore = text("UPDATE ledger.log_head SET tree_size = :size, recorded_at = :moment")
-        connection.execute(restore, {"size": before.tree_size, "moment": before.recorded_at})
-    engine.dispose()
+    return database.url()
 
 
 @pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = as_role(database, "tenuto_projector")
+def engine(url: str) -> Iterator[Engine]:
+    engine = as_role(url, "tenuto_projector")
     yield engine
     engine.dispose()
 
@@ -120,8 +111,8 @@ class Breaking:
             raise ConnectionResetError("the process dies here")
 
 
-def test_the_migration_makes_the_tables_that_the_code_declares(database: str) -> None:
-    found = inspect(create_engine(sqlalchemy_url(database), poolclass=NullPool))
+def test_the_migration_makes_the_tables_that_the_code_declares(url: str) -> None:
+    found = inspect(create_engine(sqlalchemy_url(url), poolclass=NullPool))
     tables = [table for metadata in ALL_METADATA for table in metadata.sorted_tables]
     assert {table.name for table in tables} | {"tracking"} == set(found.get_table_names("read_model"))
     for table in tables:
@@ -208,13 +199,13 @@ def test_two_projectors_take_turns_and_apply_nothing_twice(engine: Engine) -> No
     assert digests(engine) == expected(ledger)
 
 
-def test_a_failed_verification_is_written_down_and_the_next_start_rebuilds(engine: Engine, database: str) -> None:
+def test_a_failed_verification_is_written_down_and_the_next_start_rebuilds(engine: Engine, url: str) -> None:
     ledger = tell(*WHOLE)
     with pytest.raises(VerificationFailed):
         projector(engine, ledger, follower=ForgingFollower(ledger)).catch_up()
     with engine.begin() as connection:
         connection.execute(runs.RUN.update().values(title="left by a forger"))
-    with as_role(database, "tenuto_console").connect() as console:
+    with as_role(url, "tenuto_console").connect() as console:
         state = integrity(console)
     assert state.failed
     assert [tick.step for tick in state.ticks if tick.state == FAILED] == [6]
@@ -224,10 +215,10 @@ def test_a_failed_verification_is_written_down_and_the_next_start_rebuilds(engin
         assert not integrity(connection).failed
 
 
-def test_the_console_sees_everything_and_may_write_nothing(engine: Engine, database: str) -> None:
+def test_the_console_sees_everything_and_may_write_nothing(engine: Engine, url: str) -> None:
     ledger = tell(*WHOLE)
     projector(engine, ledger).catch_up()
-    with as_role(database, "tenuto_console").connect() as console:
+    with as_role(url, "tenuto_console").connect() as console:
         assert runs.list_runs(console)[0].outcome == "succeeded"
         assert inbox.decided(console)[0].state == "consumed"
         assert len(fleet.fleet(console)) == 8
@@ -244,11 +235,11 @@ def test_the_projector_may_write_nothing_in_the_ledger(engine: Engine, statement
         connection.execute(text(statement))
 
 
-def test_the_lag_is_measured_against_the_ledger_itself(engine: Engine, database: str) -> None:
+def test_the_lag_is_measured_against_the_ledger_itself(engine: Engine, url: str) -> None:
     ledger = tell(*WHOLE)
     projector(engine, ledger).catch_up()
     size, last = len(ledger.entries), ledger.entries[-1].recorded_at
-    with create_engine(sqlalchemy_url(database), poolclass=NullPool).begin() as owner:
+    with create_engine(sqlalchemy_url(url), poolclass=NullPool).begin() as owner:
         ahead = text("UPDATE ledger.log_head SET tree_size = :size, recorded_at = :moment")
         owner.execute(ahead, {"size": size + 3, "moment": last + timedelta(seconds=9)})
     with engine.connect() as connection:

@@ -1,0 +1,174 @@
+"""What the demonstration shows and answers while it follows a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tenuto.cli import progress
+from tenuto.cli.progress import Progress, told
+from tenuto.embedded import PartFailed
+from tenuto.events import (
+    ApprovalExpired,
+    ApprovalOpened,
+    ApprovalRequested,
+    ApprovalSigned,
+    Event,
+    PolicyDecided,
+    RunFinished,
+    ToolStarted,
+)
+
+from tests.unit.projections.written import DIGEST, START, MemoryFollower, WrittenLedger, start_run
+
+REVIEWER = "unattended-reviewer"
+
+
+class Platform:
+    """The parts; one of them is gone when a test says so."""
+
+    settings = None
+
+    def __init__(self) -> None:
+        self.looks, self.gone_at = 0, 0
+
+    def demand_running(self) -> None:
+        self.looks += 1
+        if self.looks == self.gone_at:
+            raise PartFailed("The process `ingest` has ended.")
+
+
+class Reviewer:
+    """The unattended reviewer's door, straight into the ledger."""
+
+    def __init__(self, ledger: WrittenLedger) -> None:
+        self.ledger, self.closed = ledger, False
+
+    def record(self, kind: type[Event], *, document: Any = None, **fields: Any) -> Event:
+        return self.ledger.write(REVIEWER, kind, document, **fields)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class CatchingUp(MemoryFollower):
+    """A follower that has `catch_up`; after each look the world goes on by one step."""
+
+    def __init__(self, ledger: WrittenLedger, *steps: Any) -> None:
+        super().__init__(ledger)
+        self._steps = list(steps)
+
+    def catch_up(self) -> list[Any]:
+        found = [one for page in self.pages() for one in page]
+        if self._steps:
+            self._steps.pop(0)()
+        return found
+
+
+@pytest.fixture
+def ledger() -> WrittenLedger:
+    ledger = WrittenLedger()
+    for author, role in (("pipeline", "pipeline"), ("deployment", "agent"), (REVIEWER, "reviewer")):
+        ledger.register(author, role, insecure_demo=role == "reviewer")
+    start_run(ledger, "old")
+    start_run(ledger, "new")
+    return ledger
+
+
+@pytest.fixture
+def reviewer(ledger: WrittenLedger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reviewer]:
+    reviewer = Reviewer(ledger)
+    monkeypatch.setattr(progress, "open_recorder", lambda *_, **__: reviewer)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
+    return reviewer
+
+
+def ask(ledger: WrittenLedger, run: str, approval: str) -> Event:
+    return ledger.write(
+        "deployment", ApprovalRequested, run=run, approval=approval, subject="release", digest=DIGEST,
+        tool="deploy.production", resource="service:shop", initiator="mara", quorum=1, expires=START + timedelta(days=1),
+    )  # fmt: skip
+
+
+def finish(ledger: WrittenLedger, run: str, outcome: str = "succeeded") -> Event:
+    return ledger.write("deployment", RunFinished, run=run, outcome=outcome)
+
+
+def signed(ledger: WrittenLedger) -> list[str]:
+    return [event.approval for event in ledger.events if isinstance(event, ApprovalSigned)]
+
+
+def follow(ledger: WrittenLedger, *steps: Any, run: str = "new", unattended: str | None = REVIEWER) -> str:
+    return Progress(Platform(), CatchingUp(ledger, *steps), unattended=unattended).follow(run, seconds=None)  # type: ignore[arg-type]
+
+
+def test_the_outcome_of_the_run_that_was_asked_for_is_returned(ledger: WrittenLedger, reviewer: Reviewer) -> None:
+    finish(ledger, "old", "failed")
+    assert follow(ledger, lambda: finish(ledger, "new")) == "succeeded"
+    assert reviewer.closed
+
+
+def test_what_is_asked_is_opened_and_then_approved_over_its_digest(ledger: WrittenLedger, reviewer: Reviewer) -> None:
+    asked = ask(ledger, "new", "a-1")
+    follow(ledger, lambda: finish(ledger, "new"))
+    opened, approved = [one for one in ledger.events if isinstance(one, (ApprovalOpened, ApprovalSigned))]
+    assert (opened.kind, approved.kind) == ("approval.opened", "approval.signed")
+    assert (approved.digest, approved.cause, approved.run) == (DIGEST, (asked.id,), "new")
+
+
+def test_an_agent_that_waits_for_an_older_run_is_answered_too(ledger: WrittenLedger, reviewer: Reviewer) -> None:
+    """Otherwise it would never come to this run."""
+    ask(ledger, "old", "a-old")
+    follow(ledger, lambda: ask(ledger, "new", "a-new"), lambda: finish(ledger, "new"))
+    assert signed(ledger) == ["a-old", "a-new"]
+
+
+def test_what_was_answered_or_ran_out_in_an_earlier_life_is_left_alone(ledger: WrittenLedger, reviewer: Reviewer) -> None:
+    ask(ledger, "old", "a-1")
+    reviewer.record(ApprovalSigned, approval="a-1", digest=DIGEST, decision="approve")
+    ask(ledger, "old", "a-2")
+    ledger.write("deployment", ApprovalExpired, approval="a-2")
+    follow(ledger, lambda: finish(ledger, "new"))
+    assert signed(ledger) == ["a-1"]
+
+
+def test_with_a_person_at_the_console_nothing_is_answered(ledger: WrittenLedger, reviewer: Reviewer) -> None:
+    ask(ledger, "new", "a-1")
+    follow(ledger, lambda: finish(ledger, "new"), unattended=None)
+    assert signed(ledger) == []
+
+
+def test_only_the_run_is_shown_and_demo_keys_are_marked(
+    ledger: WrittenLedger, reviewer: Reviewer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(ledger, "old", "a-old")
+    ask(ledger, "new", "a-new")
+    follow(ledger, lambda: None, lambda: finish(ledger, "new"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[3] for line in lines] == [
+        "run.started", "approval.requested", "approval.opened", "approval.signed", "run.finished",
+    ]  # fmt: skip
+    assert ["insecure demo key" in line for line in lines] == [False, False, True, True, False]
+
+
+def test_a_part_that_is_gone_ends_the_following(ledger: WrittenLedger, reviewer: Reviewer) -> None:
+    platform = Platform()
+    platform.gone_at = 2
+    with pytest.raises(PartFailed, match="ingest"):
+        Progress(platform, CatchingUp(ledger), unattended=REVIEWER).follow("new", seconds=None)  # type: ignore[arg-type]
+
+
+def test_a_run_that_takes_too_long_is_said(ledger: WrittenLedger, reviewer: Reviewer) -> None:
+    with pytest.raises(PartFailed, match="did not end within 0 s"):
+        Progress(Platform(), CatchingUp(ledger), unattended=None).follow("new", seconds=0)  # type: ignore[arg-type]
+
+
+def test_a_line_tells_closed_header_fields_only(ledger: WrittenLedger) -> None:
+    call = {"call": "c-1", "run": "new"}
+    ledger.write("deployment", PolicyDecided, effect="allow", rules=("one", "two"), bundle=DIGEST, engine="cedar", **call)
+    ledger.write("deployment", ToolStarted, b"a secret", tool="git.diff", resource="repo:shop", digest=DIGEST, **call)
+    decided, started = (told(one) for one in ledger.verified()[-2:])
+    assert decided == "allow one two"
+    assert started == "git.diff repo:shop"

@@ -1,0 +1,84 @@
+"""What a supervisor tells its parts, and where the other commands find them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tenuto.addresses import RUNNING_FILE, SUPERVISOR, running_addresses
+from tenuto.embedded import PartFailed
+from tenuto.embedded.child import DirectoryLock, DirectoryTaken
+from tenuto.settings import Settings, load_settings
+from tenuto.supervising import Platform, environment
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", database_url="postgresql:///x", kafka="127.0.0.1:9", console_port=8600)
+
+
+def test_a_part_reads_back_exactly_the_settings_that_it_was_given(settings: Settings) -> None:
+    assert load_settings(environment(settings)) == settings
+
+
+def test_nothing_that_the_caller_had_set_overrules_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENUTO_KAFKA", "elsewhere:1")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "elsewhere:2")
+    monkeypatch.setenv("TENUTO_METRICS_PORT", "7")
+    monkeypatch.setenv("OPENAI_API_KEY", "kept")
+    given = environment(settings)
+    for name in ("TENUTO_KAFKA", "TENUTO_METRICS_PORT"):
+        monkeypatch.delenv(name)  # the part has `given` and nothing else
+    assert load_settings(given) == settings
+    assert given["OPENAI_API_KEY"] == "kept"
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Path]:
+    """A home whose supervisor is alive: this process."""
+    lock = DirectoryLock(tmp_path / SUPERVISOR)
+    yield tmp_path
+    lock.release()
+
+
+def test_the_addresses_are_those_of_a_supervisor_that_lives(supervised: Path) -> None:
+    assert running_addresses(supervised) == {}
+    (supervised / RUNNING_FILE).write_text(json.dumps({"pid": 1, "kafka": "x:1"}))
+    assert running_addresses(supervised)["kafka"] == "x:1"
+
+
+def test_the_note_of_a_killed_supervisor_is_none_whoever_has_its_process_id_now(tmp_path: Path) -> None:
+    (tmp_path / RUNNING_FILE).write_text(json.dumps({"pid": os.getpid(), "kafka": "x:1"}))
+    assert running_addresses(tmp_path) == {}
+    DirectoryLock(tmp_path / SUPERVISOR).release()
+    assert running_addresses(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "\x00", "{"])
+def test_a_damaged_note_is_none(supervised: Path, content: str) -> None:
+    (supervised / RUNNING_FILE).write_text(content)
+    assert running_addresses(supervised) == {}
+
+
+def test_a_home_that_is_in_use_is_left_alone(settings: Settings) -> None:
+    lock = DirectoryLock(settings.home / SUPERVISOR)
+    try:
+        with pytest.raises(DirectoryTaken, match=f"process {os.getpid()}"), Platform(settings, lambda _: None):
+            pass
+    finally:
+        lock.release()
+
+
+def test_a_part_that_ended_is_named_with_its_last_words(settings: Settings) -> None:
+    platform = Platform(settings, lambda _: None)
+    with platform._stack:
+        platform.start("ingest", "no-such-command")
+        platform._parts["ingest"].wait(60)
+        with pytest.raises(PartFailed, match=r"`ingest` has ended(.|\n)*no-such-command"):
+            platform.demand_running()
+        platform.stop("ingest")
+        platform.demand_running()
+        assert platform.running() == ()
