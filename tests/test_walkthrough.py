@@ -140,9 +140,6 @@ def test_a_message_arrives_with_its_proof_and_only_its_receiver_can_read_it(road
     assert receipt.envelope.sealed is None
 
 
-# kafka-python leaves the sockets of connections that the absent broker refused to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_that_stops_and_forgets_everything_loses_nothing_and_doubles_nothing(road: Road) -> None:
     with road.working():
         road.register(REVIEWER, DEPLOYER)
