@@ -58,7 +58,7 @@ def road(plant: Plant, topic: str, events: int) -> Arm:
             before = store.head().size
             bus.start()
             watch = Stopwatch()
-            _enter(ingest, events)
+            enter(ingest, events)
             lap = watch.lap(events)
             assert store.head().size == before + events, "events were refused; this is no measurement"
         return lap
@@ -105,7 +105,8 @@ def copy(plant: Plant, written: Sequence[Written]) -> Arm:
     return measured
 
 
-def _enter(ingest: Ingest, events: int) -> None:
+def enter(ingest: Ingest, events: int) -> None:
+    """Step until so many events have entered."""
     while events > 0:
         events -= ingest.step()
 

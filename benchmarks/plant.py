@@ -112,10 +112,13 @@ class Plant:
         """Give the one door in over `topic`, as `tenuto.wiring` opens it; nothing is read before the bus is started."""
         bus = HeldBus(self.bus)
         settings = self.settings.model_copy(update={"database_url": url})
-        with ThreadPoolExecutor(settings.verify_threads) as pool, _store(settings) as store:
-            with closing(self._ingest(bus, store, pool, topic)) as ingest:
-                ingest.step()
-                yield ingest, store, bus
+        with (
+            ThreadPoolExecutor(settings.verify_threads) as pool,
+            _store(settings) as store,
+            closing(self._ingest(bus, store, pool, topic)) as ingest,
+        ):
+            ingest.step()
+            yield ingest, store, bus
 
     def make_template(self) -> None:
         """Make the ledger that each round begins with: the founding events in it, by the ordinary road."""
@@ -155,7 +158,7 @@ def open_plant(home: Path) -> Iterator[Plant]:
     """Start the parts in `home`, found a log, and make the ledger in which its authors are on record."""
     with ExitStack() as stack:
         settings = Settings(home=home, database_url=stack.enter_context(_postgres(home.with_name("postgres"))))
-        platform = stack.enter_context(Platform(settings, lambda sentence: None, origin=ORIGIN))
+        platform = stack.enter_context(Platform(settings, lambda _: None, origin=ORIGIN))
         keys = platform.settings.keys
         for name in ("ingest", *AGENTS):
             keyfiles.create_key(keys, keyfiles.author_file(name))

@@ -105,10 +105,14 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head row: how many events there are and the Merkle frontier over them (32-byte hashes, largest tree first)."""
+    """The head row: how many events there are and the Merkle frontier over them (32-byte hashes, largest tree first).
+
+    recorded_at: the time of the last event, below which no writer's clock may fall; None where a reader does not know it.
+    """
 
     size: int
     frontier: bytes
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="Postgres URL without a user; each process adds its own role.")
     kafka: str | None = Field(None, description="Kafka bootstrap servers, `host:port,...`; also KAFKA_BOOTSTRAP_SERVERS.")
     partitions: int = Field(4, ge=1, le=256, description="Partitions of the events topic, used when it is created.")
-    batch_events: int = Field(500, ge=1, le=2000, description="Most events that ingest commits at once.")
+    batch_events: int = Field(2000, ge=1, le=2000, description="Most events that ingest commits at once.")
     verify_threads: int = Field(2, ge=1, le=64, description="Threads that check signatures.")
     gap_seconds: float = Field(30.0, gt=0, description="How long ingest waits for a missing event before it records a gap.")
     seal_milliseconds: int = Field(200, ge=10, description="How often the sealer looks for new events.")

@@ -143,6 +143,11 @@ class LogWalk:
         """How many events were walked."""
         return self.frontier.size
 
+    @property
+    def recorded_at(self) -> datetime | None:
+        """The ledger's time of the last event walked; None before the first."""
+        return self._recorded_at
+
     def take(self, entries: Sequence[Recorded], pool: Executor | None = None) -> list[Verified]:
         """Verify the next events, in order, and return them; raises VerificationFailed naming the first that fails.
 

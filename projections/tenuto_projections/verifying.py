@@ -195,6 +195,8 @@ def _verify_derived(walk: LogWalk, live: LiveLedger) -> None:
         head, heads = live.head(), live.session_heads()
     if head.size != walk.size or head.frontier != walk.frontier.to_bytes():
         raise VerificationFailed(6, f"the head row, over {head.size} events, is not that of the events stored")
+    if walk.recorded_at is not None and head.recorded_at not in (None, walk.recorded_at):
+        raise VerificationFailed(6, "the time in the head row is not that of the last event", walk.size - 1)
     beyond = live.read(walk.size, 1, payloads=False)
     if beyond and live.head().size == walk.size:  # an event and the head that counts it are committed together
         raise VerificationFailed(6, "an event lies behind the last one that the head row counts", beyond[0].position)

@@ -241,6 +241,13 @@ def test_a_head_row_that_counts_or_folds_otherwise(
     world.fails(6, len(plant.events) if position else None, "head row")
 
 
+@pytest.mark.parametrize("shift", ["+ '1 us'::interval", "- '1 us'::interval", "+ '10 years'::interval"])
+def test_a_head_row_with_another_time(world: World, plant: Plant, shift: str) -> None:
+    """From which later events would get a time that nobody's clock has shown."""
+    world.script(f"UPDATE ledger.log_head SET recorded_at = recorded_at {shift}")
+    world.fails(6, len(plant.events) - 1, "time in the head row")
+
+
 def test_a_head_row_of_an_older_day(world: World) -> None:
     """The one from which the sealer would go on as if the rest had never been."""
     with closing(open_reader(world.settings)) as reader:

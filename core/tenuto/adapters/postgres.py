@@ -215,8 +215,8 @@ class PostgresReader:
 
     def head(self) -> Head:
         """Return the committed head row."""
-        row = self._fetch(SQL("SELECT tree_size, frontier FROM ledger.log_head WHERE id = 1"), ())[0]
-        return Head(row[0], bytes(row[1]))
+        row = self._fetch(SQL("SELECT tree_size, frontier, recorded_at FROM ledger.log_head WHERE id = 1"), ())[0]
+        return Head(row[0], bytes(row[1]), row[2])
 
     def read(self, start: int, limit: int, *, payloads: bool = True) -> list[Recorded]:
         """Return up to `limit` events from `start` on."""

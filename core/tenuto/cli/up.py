@@ -43,7 +43,7 @@ def up(
             start_road(platform, own_people())
             platform.start("console", "console")
             say(f"The approval console is at {console_address(platform.settings)}")
-        say(f"Database: {platform.settings.database_url}")
+        say(f"Database: {without_password(platform.settings.database_url or '')}")
         say(f"Broker:   {platform.settings.kafka}")
         while not stop.wait(LOOK_SECONDS):
             platform.demand_running()
@@ -113,7 +113,7 @@ def facts(settings: Settings) -> dict[str, Any]:
         "home": str(settings.home),
         "tiles": str(settings.tiles),
         "keys": str(settings.keys),
-        "database": database_url(settings),
+        "database": without_password(database_url(settings)),
         "broker": settings.kafka,
         "console": addresses.get("console", console_address(settings)),
         "parts": {name: health_of(address) for name, address in addresses.get("health", {}).items()},
@@ -144,6 +144,16 @@ def health_of(address: str) -> dict[str, Any]:
     except (URLError, OSError, ValueError) as error:
         told = {"healthy": False, "error": str(error)}
     return told | {"address": address}
+
+
+def without_password(url: str) -> str:
+    """Return a database URL as it may be shown: a password in it is replaced by asterisks."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@", 1)))
 
 
 def console_address(settings: Settings) -> str:

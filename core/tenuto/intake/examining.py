@@ -18,7 +18,7 @@ from ..signing import verify_header
 from .arrival import Arrival, Findings, arrived
 from .vault import Vault
 
-EXAMINE_CHUNK = 64
+EXAMINE_CHUNK = 128
 """Records that a thread takes at once: enough to make its start worth it, few enough to spread a batch evenly."""
 
 

@@ -73,7 +73,7 @@ class Limits:
     refusals_in_a_row: one more than this stops ingest.
     """
 
-    batch_events: int = 500
+    batch_events: int = BATCH_EVENTS_MAX
     gap_seconds: float = 30.0
     refusals_in_a_row: int = 1000
 

@@ -9,7 +9,7 @@ import pytest
 from tenuto import telemetry
 from tenuto.adapters import keyfiles
 from tenuto.cli import build
-from tenuto.cli.up import facts, health_of
+from tenuto.cli.up import facts, health_of, without_password
 from tenuto.embedded.child import free_port
 from tenuto.errors import NotConfigured
 from tenuto.founding import found
@@ -80,3 +80,15 @@ def test_a_part_that_waits_for_another_is_not_healthy(monkeypatch: pytest.Monkey
         told = health_of(process.address or "")
         assert (told["healthy"], told["address"]) == (False, process.address)
     assert "503" in told["error"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://owner:s3cret@db.example:5432/tenuto", "postgresql://owner:***@db.example:5432/tenuto"),
+        ("postgresql://owner@db.example/tenuto", "postgresql://owner@db.example/tenuto"),
+        ("postgresql:///tenuto?host=/run/postgres", "postgresql:///tenuto?host=/run/postgres"),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown

@@ -1,0 +1,117 @@
+"""`python -m benchmarks.run [--quick] [--json FILE]`: one run, one machine, every figure beside its baseline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import arms, freshness, report, walking
+from .arms import Arm, Lap
+from .plant import Plant, open_plant
+
+ROAD = "road, with payloads"
+BARE = "road, without payloads"
+LIBRARY = "eventsourcing recorder, unsigned, 500"
+COPY = "plain COPY"
+WALK = "verify"
+WALK_PAYLOADS = "verify, payloads opened"
+HASHES = "verify, hashes only"
+PAIRS = ((ROAD, LIBRARY), (BARE, LIBRARY), (ROAD, COPY), (LIBRARY, COPY))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured. events: of each arm. rounds: counted ones; one more before them warms up."""
+
+    events: int
+    rounds: int
+    live_seconds: float
+
+
+FULL = Plan(events=16_000, rounds=6, live_seconds=10.0)
+QUICK = Plan(events=6_000, rounds=2, live_seconds=3.0)
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="Fewer events and rounds; under a minute.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures there as well.")
+    parser.add_argument("--seed", type=int, default=1, help="Orders the arms.")
+    arguments = parser.parse_args()
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    plan = QUICK if arguments.quick else FULL
+    with tempfile.TemporaryDirectory(prefix="tenuto-benchmark-") as folder, open_plant(Path(folder) / "home") as plant:
+        figures = measure(plant, plan, arguments.seed)
+    print(report.table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
+    """Measure everything and return the figures."""
+    about = report.machine()
+    say("signing and publishing")
+    with_payloads = plant.prepare("benchmark.payloads", plan.events, payloads=True)
+    plant.prepare("benchmark.bare", plan.events, payloads=False)
+    entries = walking.recorded(plant, "benchmark.payloads", plan.events)
+    laps = interleaved(
+        {
+            ROAD: arms.road(plant, "benchmark.payloads", plan.events),
+            BARE: arms.road(plant, "benchmark.bare", plan.events),
+            LIBRARY: arms.library(plant, with_payloads),
+            COPY: arms.copy(plant, with_payloads),
+            WALK: walking.walk(plant, entries, payloads=False),
+            WALK_PAYLOADS: walking.walk(plant, entries, payloads=True),
+            HASHES: walking.hash_only(entries),
+        },
+        plan.rounds,
+        random.Random(seed),
+    )
+    half = statistics.median(lap.rate for lap in laps[ROAD]) / 2
+    say(f"waiting for checkpoints at {half:,.0f} events/s")
+    waits = freshness.measure(plant, half, plan.live_seconds)
+    return {
+        "machine": about,
+        "events": plan.events,
+        "rounds": plan.rounds,
+        "seed": seed,
+        "rates": report.rates(laps),
+        "ratios": report.ratios(laps, PAIRS),
+        "freshness": report.freshness(waits),
+    }
+
+
+def interleaved(measured: Mapping[str, Arm], rounds: int, order: random.Random) -> dict[str, list[Lap]]:
+    """Run every arm once a round, each round in another order; the first round warms up and does not count."""
+    laps: dict[str, list[Lap]] = {name: [] for name in measured}
+    for number in range(rounds + 1):
+        say(f"round {number} of {rounds}" if number else "warming up")
+        names = list(measured)
+        order.shuffle(names)
+        for name in names:
+            lap = measured[name]()
+            if number:
+                laps[name].append(lap)
+    return laps
+
+
+def say(sentence: str) -> None:
+    """Tell the person who waits."""
+    print(f"[{time.perf_counter() - STARTED:5.1f} s] {sentence}", file=sys.stderr)
+
+
+STARTED = time.perf_counter()
+
+if __name__ == "__main__":
+    main()
