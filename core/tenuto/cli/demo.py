@@ -16,7 +16,8 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
-from .up import console_address, own_people, say, start_road
+from .status import console_address
+from .up import own_people, say, start_road
 
 if TYPE_CHECKING:
     from datetime import datetime
