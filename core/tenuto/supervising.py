@@ -19,12 +19,14 @@ from typing import Any, Self
 
 import psycopg
 
-from .adapters.kafka import KafkaBus
+from .adapters.kafka_rights import INGEST
 from .addresses import DATABASE, RUNNING_FILE, SUPERVISOR
 from .embedded import EmbeddedBroker, EmbeddedPostgres, PartFailed
 from .embedded.child import LOOPBACK, Child, DirectoryLock, Plan, free_port
+from .errors import NotConfigured
 from .founding import found, is_founded
 from .settings import EVENTS_TOPIC, PREFIX, Settings
+from .wiring import open_bus
 
 ROAD = ("witness", "ingest", "seal", "deliver", "project")
 """The processes that every author depends on."""
@@ -113,6 +115,10 @@ class Platform:
         addresses: dict[str, Any] = {"home": home}
         if self.settings.database_url is None:
             addresses["database_url"] = self._embedded_postgres(home)
+        if self.settings.kafka is None and self.settings.kafka_security != "plaintext":
+            raise NotConfigured(
+                f"{PREFIX}KAFKA_SECURITY is set and no broker is: the embedded one knows no accounts. Set {PREFIX}KAFKA."
+            )
         if self.settings.kafka is None:
             self.say("Starting the embedded broker (in memory; what it loses is offered again).")
             addresses["kafka"] = self._stack.enter_context(EmbeddedBroker(home / "broker")).bootstrap
@@ -123,7 +129,7 @@ class Platform:
         if not is_founded(home):
             trust = found(home, self.origin)
             self.say(f"Founded the log {trust.origin}: root, log, witness, storage and epoch keys are in {self.settings.keys}.")
-        KafkaBus(self.settings.kafka).ensure_topics({EVENTS_TOPIC: self.settings.partitions})
+        open_bus(self.settings, INGEST).ensure_topics({EVENTS_TOPIC: self.settings.partitions})
         self._stack.callback((home / RUNNING_FILE).unlink, missing_ok=True)
         self._announce(home)
 

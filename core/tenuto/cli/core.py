@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from . import demo, keys, processes, up
+from . import demo, kafka, keys, processes, up
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add init, key, ingest, seal, witness, deliver, up, status and demo."""
-    for part in (keys, up, processes, demo):
+    """Add init, key, kafka, ingest, seal, witness, deliver, up, status and demo."""
+    for part in (keys, kafka, up, processes, demo):
         part.add_commands(app)
