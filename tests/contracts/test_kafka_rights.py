@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
+from kafka.protocol.consumer import FetchRequest
+from kafka.protocol.producer import ProduceRequest
+from kafka.record.memory_records import MemoryRecordsBuilder
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.adapters.kafka_access import KafkaAccess
 from tenuto.adapters.kafka_acls import change_rights, found_rights
-from tenuto.adapters.kafka_client import Cluster, connect
-from tenuto.adapters.kafka_rights import Right, compare, wanted_rights
+from tenuto.adapters.kafka_client import REQUEST_MS_MAX, Cluster, connect
+from tenuto.adapters.kafka_reader import FETCH_WAIT_MS
+from tenuto.adapters.kafka_rights import Difference, Right, compare, wanted_rights
+from tenuto.bus import MESSAGE_BYTES_MAX
 from tenuto.enclosure import inbox_topic
 from tenuto.errors import NotConfigured, TenutoError
 from tenuto.keyring import Key
@@ -75,46 +80,62 @@ def ruled(secured_kafka: SecuredKafka, cluster: Cluster) -> SecuredKafka:
 
 
 class Principal:
-    """One account with one client of each kind, connected once; or nobody, whom no client connects."""
+    """One account on one connection, or nobody, who gets none.
+
+    Reads and writes are the bare requests, as a client would send them that means ill: ours would stop before, at the
+    broker's refusal to describe the topic.
+    """
 
     def __init__(self, access: KafkaAccess, server: str, stack: ExitStack) -> None:
-        self._cluster, self._stack = Cluster((server,), access), stack
-        self._clients: dict[Any, Any] = {}
+        self._cluster, self._stack, self._client = Cluster((server,), access), stack, None
 
-    def client(self, kind: Any, **settings: Any) -> Any:
-        if kind not in self._clients:
-            self._clients[kind], _ = connect(kind, self._cluster, **settings)
-            self._stack.callback(self._clients[kind].close)
-        return self._clients[kind]
+    @property
+    def client(self) -> KafkaAdminClient:
+        if self._client is None:
+            self._client, _ = connect(KafkaAdminClient, self._cluster)
+            self._stack.callback(self._client.close)
+        return self._client
 
     def describe(self, topic: str) -> None:
-        (answer,) = self.client(KafkaAdminClient).describe_topics([topic])
+        (answer,) = self.client.describe_topics([topic])
         demand(answer["error_code"])
 
     def write(self, topic: str) -> None:
-        producer = self.client(KafkaProducer, acks="all", enable_idempotence=False)
-        producer.send(topic, b"written by a test").get(SECONDS_MAX)
+        batch = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=1024)
+        batch.append(timestamp=1, key=None, value=b"written by a test")
+        batch.close()
+        data = ProduceRequest.TopicProduceData
+        partition = data.PartitionProduceData(index=0, records=batch.buffer())
+        request = ProduceRequest(
+            transactional_id=None, acks=-1, timeout_ms=REQUEST_MS_MAX,
+            topic_data=[data(name=topic, partition_data=[partition])], max_version=9,
+        )  # fmt: skip
+        (answer,) = self._put(request).responses
+        demand(answer.partition_responses[0].error_code)
 
     def read(self, topic: str) -> None:
-        consumer = self.client(KafkaConsumer, group_id=None, enable_auto_commit=False, auto_offset_reset="none")
-        consumer.assign([TopicPartition(topic, 0)])
-        # Asked for its first offset, an account without rights is refused; with them, the record is handed out.
-        consumer.seek(TopicPartition(topic, 0), 0)
-        self.describe(topic)
-        for _ in range(30):
-            if consumer.poll(timeout_ms=200):
-                return
-        raise AssertionError(f"{topic} gave nothing and refused nothing")
+        asked = FetchRequest.FetchTopic
+        partition = asked.FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=MESSAGE_BYTES_MAX)
+        request = FetchRequest(
+            max_wait_ms=FETCH_WAIT_MS, min_bytes=1, max_bytes=MESSAGE_BYTES_MAX, session_epoch=-1,
+            topics=[asked(topic=topic, partitions=[partition])], max_version=12,
+        )  # fmt: skip
+        (answer,) = self._put(request).responses
+        demand(answer.partitions[0].error_code)
+        assert answer.partitions[0].records, f"{topic} gave nothing and refused nothing"
 
     def create(self, topic: str) -> None:
-        answer = self.client(KafkaAdminClient).create_topics({topic: {"num_partitions": 1}}, raise_errors=False)
+        answer = self.client.create_topics({topic: {"num_partitions": 1}}, raise_errors=False)
         code = answer["topics"][0]["error_code"]
         # Rights are judged first: told that it is there, one had the right to make it.
         demand(0 if code == kafka_errors.TopicAlreadyExistsError.errno else code)
 
     def delete(self, topic: str) -> None:
-        answer = self.client(KafkaAdminClient).delete_topics([topic], raise_errors=False)
+        answer = self.client.delete_topics([topic], raise_errors=False)
         demand(answer["topics"][0]["error_code"])
+
+    def _put(self, request: Any) -> Any:
+        return self.client._manager.run(self.client._manager.send, request)
 
 
 def demand(code: int) -> None:
@@ -298,8 +319,6 @@ class TestRightsAsCode:
             assert not difference.missing
             assert not difference.foreign
         finally:
-            from tenuto.adapters.kafka_rights import Difference
-
             change_rights(cluster, Difference((), tuple(theirs), ()))
         assert found_rights(cluster) == wanted
 

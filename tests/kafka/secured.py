@@ -1,7 +1,7 @@
 """A real Apache Kafka that knows its clients by name: the node of `deploy/kafka/server.properties`, on loopback.
 
 The file that is deployed is the file that is started. Replaced are addresses, paths, the replication that one node cannot
-have, and one listener is added: SCRAM without TLS, so that a test of rights does not wait for handshakes. The authority and
+have and the pause before a refusal, and one listener is added: SCRAM without TLS, so that a test of rights does not wait for handshakes. The authority and
 the certificates are made by `openssl` and live as long as the directory.
 """
 
@@ -105,6 +105,7 @@ class SecuredKafka(ApacheKafka):
             **SINGLE_NODE,
             "default.replication.factor": "1",
             "min.insync.replicas": "1",
+            "connection.failed.authentication.delay.ms": "0",  # it slows down who guesses, and a test of refusals
             "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
             "listeners": f"{clients},CONTROLLER://{LOOPBACK}:{controller}",
             "advertised.listeners": clients,
