@@ -140,7 +140,7 @@ class Principal:
 
 def demand(code: int) -> None:
     if code:
-        raise kafka_errors.for_code(code)()
+        raise kafka_errors.for_code(code)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ Everything is done by the commands that an operator has, in the order in which a
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tenuto.adapters.kafka import KafkaBus
 from tenuto.adapters.kafka_rights import ADMIN, OURS
 from tenuto.cli import build
 from tenuto.embedded import EmbeddedBroker
-from tenuto.errors import NotConfigured
+from tenuto.errors import NotConfigured, TenutoError
 from tenuto.events import DecisionMade
 from tenuto.registering import Enrolment
 from tenuto.wiring import open_bus, open_recorder
@@ -50,7 +51,7 @@ class SecuredRoad(Road):
     def __init__(self, home: Path, database: Database, server: SecuredKafka) -> None:
         super().__init__(home, database)
         self.broker = RunningBroker(server.bootstrap)
-        self.settings = self.settings.model_copy(update={"kafka_security": "sasl_plaintext"})
+        self.settings = self.settings.model_copy(update={"kafka": server.bootstrap, "kafka_security": "sasl_plaintext"})
         admin = self.settings.keys / keyfiles.password_file(ADMIN)
         admin.touch(mode=0o600)
         admin.write_text(server.passwords[ADMIN])
@@ -114,3 +115,25 @@ def test_a_road_begins_works_and_lets_go_of_an_author_with_the_rights_that_the_c
         assert kafka("acls", "--apply").exit_code == 0
     with pytest.raises(NotConfigured, match="does not let code-review look at tenuto.events"):
         open_bus(road.settings, REVIEW.author).partitions("tenuto.events")
+    recorder = open_recorder(road.settings, REVIEW.author, software="test/1")
+    with recorder, pytest.raises(NotConfigured, match="does not let code-review"):
+        recorder.flush(SECONDS_MAX)
+
+
+def test_a_password_is_replaced_and_the_old_one_opens_nothing(road: SecuredRoad, secured_kafka: SecuredKafka) -> None:
+    file = road.settings.keys / keyfiles.password_file(ADMIN)
+    old = road.settings.model_copy(update={"kafka_password_file": file.with_suffix(".old")})
+    shutil.copy(file, file.with_suffix(".old"))
+    assert kafka("account", ADMIN, "--new").exit_code == 0
+    secured_kafka.passwords[ADMIN] = file.read_text().strip()
+    assert (file.stat().st_mode & 0o777, sorted(road.settings.keys.glob("*.next"))) == (0o600, [])
+    assert kafka("topics").exit_code == 0
+    with pytest.raises(NotConfigured, match="does not recognise kafka-admin"):
+        open_bus(old, ADMIN).partitions("tenuto.events")
+
+
+def test_nobody_gets_an_account_who_is_not_registered(road: SecuredRoad) -> None:
+    refused = kafka("account", "nobody")
+    assert isinstance(refused.exception, TenutoError)
+    assert "nobody has no valid key" in str(refused.exception)
+    assert not (road.settings.keys / keyfiles.password_file("nobody")).exists()

@@ -111,7 +111,7 @@ def administer(cluster: Cluster, doing: str) -> Iterator[Any]:
 
 def missing(topic: str) -> TopicMissing:
     """Return the error for a topic that is not there."""
-    return TopicMissing(f"There is no topic {topic} on this bus. Ingest creates the topics of the road at its start.")
+    return TopicMissing(f"There is no topic {topic} on this bus. `tenuto up` or `tenuto kafka topics` makes that of events, delivery the inboxes.")
 
 
 def sentence(error: BaseException) -> str:

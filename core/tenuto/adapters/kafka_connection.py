@@ -69,7 +69,7 @@ def _last_words(received: bytes, error: Exception | None) -> tuple[bytes, Except
     return received, None if received else error
 
 
-class RememberingManager(KafkaConnectionManager):  # type: ignore[misc]
+class Connections(KafkaConnectionManager):  # type: ignore[misc]
     """The connections of one client, to nodes that accept it; the first refusal is the answer from then on."""
 
     def __init__(self, net: NetworkSelector, **config: Any) -> None:
@@ -116,7 +116,7 @@ class RememberingManager(KafkaConnectionManager):  # type: ignore[misc]
 def network_client(**config: Any) -> KafkaNetClient:
     """Return what a client of kafka-python stands on; `config` is that client's."""
     net = NetworkSelector(**config)
-    client = KafkaNetClient(net=net, manager=RememberingManager(net, **config), **config)
+    client = KafkaNetClient(net=net, manager=Connections(net, **config), **config)
     # kafka-python takes `allow_auto_create_topics` for its consumers and producers and forgets it on the way here.
     client.cluster.config["allow_auto_create_topics"] = False
     return client
