@@ -108,6 +108,10 @@ class Platform:
     def _open(self) -> None:
         from .migrating import migrate  # it takes a second to load, and only a supervisor needs it
 
+        if self.settings.kafka is None and self.settings.kafka_security != "plaintext":
+            raise NotConfigured(
+                f"{PREFIX}KAFKA_SECURITY is set and no broker is: the embedded one knows no accounts. Set {PREFIX}KAFKA."
+            )
         home = self.settings.home.absolute()
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(home / SUPERVISOR, seconds_max=_HOME_LOCK_SECONDS)
@@ -115,10 +119,6 @@ class Platform:
         addresses: dict[str, Any] = {"home": home}
         if self.settings.database_url is None:
             addresses["database_url"] = self._embedded_postgres(home)
-        if self.settings.kafka is None and self.settings.kafka_security != "plaintext":
-            raise NotConfigured(
-                f"{PREFIX}KAFKA_SECURITY is set and no broker is: the embedded one knows no accounts. Set {PREFIX}KAFKA."
-            )
         if self.settings.kafka is None:
             self.say("Starting the embedded broker (in memory; what it loses is offered again).")
             addresses["kafka"] = self._stack.enter_context(EmbeddedBroker(home / "broker")).bootstrap
@@ -163,5 +163,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
     """Return what a part of this home is told: the caller's environment, with every setting made explicit."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own.pop("KAFKA_BOOTSTRAP_SERVERS", None)
-    given = {PREFIX + name.upper(): str(value) for name, value in settings.model_dump().items() if value is not None}
+    # A part runs in a folder of its own, where a relative path would lead elsewhere.
+    values = {name: value.absolute() if isinstance(value, Path) else value for name, value in settings.model_dump().items()}
+    given = {PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None}
     return own | given | {"PYTHONUNBUFFERED": "1"}

@@ -26,7 +26,7 @@ from tenuto.adapters.kafka_reader import FETCH_WAIT_MS
 from tenuto.adapters.kafka_rights import Difference, Right, compare, wanted_rights
 from tenuto.bus import MESSAGE_BYTES_MAX
 from tenuto.enclosure import inbox_topic
-from tenuto.errors import NotConfigured, TenutoError
+from tenuto.errors import Busy, NotConfigured
 from tenuto.keyring import Key
 from tenuto.settings import EVENTS_TOPIC
 
@@ -257,7 +257,7 @@ class TestOurBus:
             calls[call]()
 
     def test_a_broker_without_tls_is_no_broker_for_who_asks_for_it(self, ruled: SecuredKafka, tmp_path: Path) -> None:
-        with pytest.raises(TenutoError):
+        with pytest.raises(Busy, match="the last time: KafkaConnectionError"):
             KafkaBus(ruled.bootstrap, ruled.access(REVIEW, tmp_path, tls=True)).partitions(EVENTS)
 
 

@@ -76,6 +76,14 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
         """See `network_client`."""
         super().__init__(net, **config)
         self._refusals: dict[Any, kafka_errors.KafkaError] = {}
+        self._last: BaseException | None = None
+
+    def bootstrap(self, timeout_ms: float | None = None, refresh: bool = True) -> None:
+        """Learn the cluster from its first node; raises KafkaError, which says what became of the last attempt."""
+        try:
+            super().bootstrap(timeout_ms, refresh)
+        except kafka_errors.KafkaTimeoutError as error:
+            raise kafka_errors.KafkaTimeoutError(f"no broker took part in time, the last time: {self._last}") from error
 
     def get_connection(self, node_id: Any, *arguments: Any, **options: Any) -> Any:
         """Return the connection to a node, which may still be opening; raises one of NOT_RECOGNISED or NodeNotReadyError."""
@@ -86,6 +94,7 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
         return connection
 
     def _remember(self, node_id: Any, error: BaseException) -> None:
+        self._last = error
         if isinstance(error, NOT_RECOGNISED):
             self._refusals[node_id] = error
         elif (reason := _refused_by_tls(error)) is not None:
