@@ -150,7 +150,11 @@ class TopicReader(Protocol):
 
 
 class Bus(Protocol):
-    """One broker or cluster: where publishers and readers come from."""
+    """One broker or cluster: where publishers and readers come from.
+
+    Everything that goes to the broker raises NotConfigured, naming the account, the topic and what was tried, when the
+    broker does not know who this is or does not let it: waiting cures neither.
+    """
 
     def ensure_topics(self, partitions: Mapping[str, int], config: Mapping[str, str] = TOPIC_CONFIG) -> None:
         """Create the topics that are missing; one that exists is left as it is.

@@ -91,6 +91,7 @@ class Recorder:
         self._closed = False
         self._door = threading.Lock()  # from reading the chain to having moved it
         self._threads: list[threading.Thread] = []
+        self._ended: NotConfigured | None = None  # what ended one of them, where a person can mend it
         self._message_refusals = 0
 
     def open(self, software: str, losses: Sequence[Loss] = ()) -> SessionOpened:
@@ -328,6 +329,8 @@ class Recorder:
         if self._session is None or self._closed:
             raise NotConfigured(f"The recorder of {self.author} is {'closed' if self._closed else 'not open yet'}.")
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        if dead and self._ended is not None:
+            raise NotConfigured(str(self._ended))
         if dead:
             raise RuntimeError(
                 f"{dead[0]} ended with a defect (its traceback is above): nothing would reach the ledger."
@@ -339,7 +342,15 @@ class Recorder:
         return self.mailbox
 
     def _start(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, name=f"tenuto-{name}-{self.author}", daemon=True)
+        def live() -> None:
+            try:
+                work()
+            except NotConfigured as reason:
+                # Told to whoever calls next; what is in the spool stays there for the life after the mending.
+                log.error("%s: %s", self.author, reason)
+                self._ended = reason
+
+        thread = threading.Thread(target=live, name=f"tenuto-{name}-{self.author}", daemon=True)
         self._threads.append(thread)
         thread.start()
 

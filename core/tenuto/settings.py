@@ -29,6 +29,17 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".tenuto"), description="Folder for keys, trust file, tiles, spools and embedded data.")
     database_url: str | None = Field(None, description="Postgres URL without a user; each process adds its own role.")
     kafka: str | None = Field(None, description="Kafka bootstrap servers, `host:port,...`; also KAFKA_BOOTSTRAP_SERVERS.")
+    kafka_security: Literal["plaintext", "ssl", "sasl_ssl", "sasl_plaintext"] = Field(
+        "plaintext", description="ssl: by certificate; sasl_ssl: by password over TLS; sasl_plaintext: on loopback only."
+    )
+    kafka_ca: Path | None = Field(None, description="PEM file of the authority that the brokers' certificates come from.")
+    kafka_cert: Path | None = Field(None, description="PEM certificate for ssl; else that of the author in the key folder.")
+    kafka_key: Path | None = Field(None, description="PEM key of that certificate, mode 0600.")
+    kafka_mechanism: Literal["SCRAM-SHA-512"] = Field("SCRAM-SHA-512", description="How a password is proved.")
+    kafka_user: str | None = Field(None, description="Kafka account; the author's own name when unset, and never another's.")
+    kafka_password_file: Path | None = Field(
+        None, description="File of the account's password, mode 0600; else that of the account in the key folder."
+    )
     partitions: int = Field(4, ge=1, le=256, description="Partitions of the events topic, used when it is created.")
     batch_events: int = Field(2000, ge=1, le=2000, description="Most events that ingest commits at once.")
     verify_threads: int = Field(2, ge=1, le=64, description="Threads that check signatures.")

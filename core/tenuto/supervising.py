@@ -19,12 +19,14 @@ from typing import Any, Self
 
 import psycopg
 
-from .adapters.kafka import KafkaBus
+from .adapters.kafka_rights import INGEST
 from .addresses import DATABASE, RUNNING_FILE, SUPERVISOR
 from .embedded import EmbeddedBroker, EmbeddedPostgres, PartFailed
 from .embedded.child import LOOPBACK, Child, DirectoryLock, Plan, free_port
+from .errors import NotConfigured
 from .founding import found, is_founded
 from .settings import EVENTS_TOPIC, PREFIX, Settings
+from .wiring import open_bus
 
 ROAD = ("witness", "ingest", "seal", "deliver", "project")
 """The processes that every author depends on."""
@@ -106,6 +108,10 @@ class Platform:
     def _open(self) -> None:
         from .migrating import migrate  # it takes a second to load, and only a supervisor needs it
 
+        if self.settings.kafka is None and self.settings.kafka_security != "plaintext":
+            raise NotConfigured(
+                f"{PREFIX}KAFKA_SECURITY is set and no broker is: the embedded one knows no accounts. Set {PREFIX}KAFKA."
+            )
         home = self.settings.home.absolute()
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(home / SUPERVISOR, seconds_max=_HOME_LOCK_SECONDS)
@@ -123,7 +129,7 @@ class Platform:
         if not is_founded(home):
             trust = found(home, self.origin)
             self.say(f"Founded the log {trust.origin}: root, log, witness, storage and epoch keys are in {self.settings.keys}.")
-        KafkaBus(self.settings.kafka).ensure_topics({EVENTS_TOPIC: self.settings.partitions})
+        open_bus(self.settings, INGEST).ensure_topics({EVENTS_TOPIC: self.settings.partitions})
         self._stack.callback((home / RUNNING_FILE).unlink, missing_ok=True)
         self._announce(home)
 
@@ -157,5 +163,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
     """Return what a part of this home is told: the caller's environment, with every setting made explicit."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own.pop("KAFKA_BOOTSTRAP_SERVERS", None)
-    given = {PREFIX + name.upper(): str(value) for name, value in settings.model_dump().items() if value is not None}
+    # A part runs in a folder of its own, where a relative path would lead elsewhere.
+    values = {name: value.absolute() if isinstance(value, Path) else value for name, value in settings.model_dump().items()}
+    given = {PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None}
     return own | given | {"PYTHONUNBUFFERED": "1"}

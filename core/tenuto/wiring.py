@@ -12,6 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .adapters import keyfiles
 from .adapters.kafka import KafkaBus
+from .adapters.kafka_access import KafkaAccess
+from .adapters.kafka_rights import DELIVERY, INGEST
 from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
 from .adapters.tilefiles import TileLedger
 from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
@@ -42,7 +44,6 @@ from .settings import EVENTS_TOPIC, Settings
 from .trust import Trust, load_trust
 
 ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console")
-INGEST = "ingest"
 _on_demand: dict[Path, EmbeddedPostgres] = {}
 
 
@@ -83,12 +84,38 @@ def role_url(settings: Settings, role: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{role}@{place}"))
 
 
-def open_bus(settings: Settings) -> KafkaBus:
-    """Return the bus; raises NotConfigured when no broker is set and none runs on this home."""
+def open_bus(settings: Settings, account: str | None = None) -> KafkaBus:
+    """Return the bus, as `account` where the broker knows accounts.
+
+    Raises NotConfigured when no broker is set and none runs on this home, or the settings of the account do not fit.
+    """
     kafka = with_addresses(settings).kafka
     if kafka is None:
         raise NotConfigured("No broker is set. Set KAFKA_BOOTSTRAP_SERVERS, or start the embedded one with `tenuto up`.")
-    return KafkaBus(kafka)
+    return KafkaBus(kafka, kafka_access(settings, account))
+
+
+def kafka_access(settings: Settings, account: str | None) -> KafkaAccess:
+    """Return how `account` proves itself, by its files in the key folder where the settings name no others.
+
+    Raises NotConfigured when the settings name another account: a process acts under its author's name or not at all.
+    """
+    user, by_password = settings.kafka_user, settings.kafka_security.startswith("sasl_")
+    if by_password and account is not None and user not in (None, account):
+        raise NotConfigured(
+            f"TENUTO_KAFKA_USER is {user} and this process acts for {account}; accounts are not shared. Unset it, or set "
+            f"{account} and its own password file."
+        )
+    password, cert, key = settings.kafka_password_file, settings.kafka_cert, settings.kafka_key
+    user = user or (account if by_password else None)
+    if by_password and user is not None and password is None:
+        password = settings.keys / keyfiles.password_file(user)
+    if settings.kafka_security == "ssl" and account is not None and cert is None and key is None:
+        cert, key = (settings.keys / name for name in keyfiles.certificate_files(account))
+    return KafkaAccess(
+        settings.kafka_security, ca=settings.kafka_ca, cert=cert, key=key,
+        mechanism=settings.kafka_mechanism, user=user, password_file=password,
+    )  # fmt: skip
 
 
 def open_trust(settings: Settings) -> Trust:
@@ -144,8 +171,9 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
     )
     store = PostgresLedger(open_datastore(url), url)
     ingest = Ingest(
-        open_bus(settings), store, judge=judge, root_public_key=trust.root, clock=SystemClock(), share=(EVENTS_TOPIC, None)
-    )
+        open_bus(settings, INGEST), store, judge=judge, root_public_key=trust.root, clock=SystemClock(),
+        share=(EVENTS_TOPIC, None),
+    )  # fmt: skip
     with pool, closing(store), closing(ingest):
         yield ingest
 
@@ -192,7 +220,7 @@ def open_delivery(settings: Settings) -> Iterator[Delivery]:
     with closing(open_reader(settings)) as reader:
         delivery = Delivery(
             follower=open_follower(settings, payloads=False),
-            bus=open_bus(settings),
+            bus=open_bus(settings, DELIVERY),
             reader=reader,
             hashes=TileFolder(settings.tiles),
             storage_key=keyfiles.load_storage_key(settings.keys),
@@ -203,7 +231,7 @@ def open_delivery(settings: Settings) -> Iterator[Delivery]:
 
 def open_recorder(settings: Settings, author: str, *, software: str, receipts: bool = True) -> Recorder:
     """Return the author's door, with its session opened; the key of `author` must be in the home's key folder."""
-    bus, trust = open_bus(settings), open_trust(settings)
+    bus, trust = open_bus(settings, author), open_trust(settings)
     signer = keyfiles.load_signer(settings.keys, author)
     file = settings.spool / keyfiles.spool_file(author)
     spool, losses = open_spool(file)

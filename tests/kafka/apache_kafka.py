@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -40,6 +41,14 @@ HERE = Path(__file__).parent
 CHECKSUMS = HERE / "checksums.sha256"
 # A node for tests should start quickly and stay small; it never runs long enough to need the optimising compiler.
 JAVA_OPTIONS = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+SINGLE_NODE = {
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+}
 
 
 class ApacheKafka:
@@ -99,21 +108,25 @@ class ApacheKafka:
     def _properties(self) -> Path:
         return self._directory / "server.properties"
 
-    def _format(self, command: tuple[str, ...]) -> None:
+    def _settings(self) -> Mapping[str, str]:
+        """The node's configuration."""
         controller = free_port()
-        settings = {
+        return {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
             "listeners": f"PLAINTEXT://{LOOPBACK}:{self._port},CONTROLLER://{LOOPBACK}:{controller}",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self._directory / "data"),
-            "offsets.topic.replication.factor": "1",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
-            "share.coordinator.state.topic.replication.factor": "1",
-            "share.coordinator.state.topic.min.isr": "1",
+            **SINGLE_NODE,
         }
+
+    def _accounts(self) -> tuple[str, ...]:
+        """What formatting the storage is told of the first accounts."""
+        return ()
+
+    def _format(self, command: tuple[str, ...]) -> None:
+        settings = self._settings()
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), "ascii")
         if (self._directory / "data" / "meta.properties").exists():
             return
@@ -124,6 +137,7 @@ class ApacheKafka:
             new_cluster_id(),
             "--config",
             str(self._properties),
+            *self._accounts(),
         )
         code = Child(self._plan((*command, *tool))).wait(FORMAT_SECONDS_MAX)
         if code != 0:

@@ -11,6 +11,7 @@ import pytest
 from tenuto.addresses import RUNNING_FILE, SUPERVISOR, running_addresses
 from tenuto.embedded import PartFailed
 from tenuto.embedded.child import DirectoryLock, DirectoryTaken
+from tenuto.errors import NotConfigured
 from tenuto.settings import Settings, load_settings
 from tenuto.supervising import Platform, environment
 
@@ -22,6 +23,11 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_a_part_reads_back_exactly_the_settings_that_it_was_given(settings: Settings) -> None:
     assert load_settings(environment(settings)) == settings
+
+
+def test_a_part_finds_the_files_of_its_account_from_wherever_it_runs(settings: Settings) -> None:
+    given = environment(settings.model_copy(update={"kafka_ca": Path("ca.pem")}))
+    assert given["TENUTO_KAFKA_CA"] == str(Path.cwd() / "ca.pem")
 
 
 def test_nothing_that_the_caller_had_set_overrules_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +88,10 @@ def test_a_part_that_ended_is_named_with_its_last_words(settings: Settings) -> N
         platform.stop("ingest")
         platform.demand_running()
         assert platform.running() == ()
+
+
+def test_the_embedded_broker_is_not_started_for_who_demands_accounts(tmp_path: Path) -> None:
+    demanding = Settings(home=tmp_path / "home", database_url="postgresql:///x", kafka_security="sasl_plaintext")
+    with pytest.raises(NotConfigured, match="the embedded one knows no accounts"), Platform(demanding, print):
+        pass
+    assert not demanding.home.exists()

@@ -6,17 +6,16 @@ differently from what `tenuto.bus` promises, and what is done about it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka import errors as kafka_errors
-from kafka.admin import KafkaAdminClient
 from kafka.record import util as record_util
 
 from ..bus import TOPIC_CONFIG
 from ..errors import NotConfigured
-from .kafka_client import REQUEST_MS_MAX, UNKNOWN_TOPIC, connect, missing, outcome, quiet_log
+from .kafka_access import KafkaAccess
+from .kafka_client import REQUEST_MS_MAX, UNKNOWN_TOPIC, Cluster, administer, missing, quiet_log
 from .kafka_publisher import KafkaPublisher
 from .kafka_reader import KafkaReader
 
@@ -26,23 +25,25 @@ _ALREADY_EXISTS = kafka_errors.TopicAlreadyExistsError.errno
 class KafkaBus:
     """`tenuto.bus.Bus` over kafka-python. Holds no connection itself; publishers and readers each hold theirs."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        """`bootstrap_servers` is `host:port,...`. Connects to nothing yet.
+    def __init__(self, bootstrap_servers: str, access: KafkaAccess | None = None) -> None:
+        """`bootstrap_servers` is `host:port,...`; `access` says as whom, and None means nobody. Connects to nothing yet.
 
-        Raises NotConfigured when the C extension `crc32c` is missing: kafka-python then falls back silently to a
+        Raises NotConfigured when a password would travel without TLS to another machine, and when the C extension `crc32c` is missing: kafka-python then falls back silently to a
         checksum in Python that costs more than verifying a signature.
         """
         if record_util.crc32c_c is None:
             raise NotConfigured("The C extension crc32c is missing or does not load. Install kafka-python[crc32c].")
-        self._servers = [server.strip() for server in bootstrap_servers.split(",") if server.strip()]
-        if not self._servers:
+        servers = tuple(server.strip() for server in bootstrap_servers.split(",") if server.strip())
+        if not servers:
             raise NotConfigured("No Kafka bootstrap servers are given. Set KAFKA_BOOTSTRAP_SERVERS to `host:port,...`.")
+        self.cluster = Cluster(servers, access or KafkaAccess())
+        self.cluster.access.demand_safe(servers)
         quiet_log()
 
     def ensure_topics(self, partitions: Mapping[str, int], config: Mapping[str, str] = TOPIC_CONFIG) -> None:
         """Create what is missing, with the broker's own replication factor; see `Bus.ensure_topics`."""
-        with self._admin() as admin:
-            existing = _existing(admin, partitions)
+        with administer(self.cluster, "administer topics") as admin:
+            existing = self._existing(admin, partitions)
             _demand_partitions(existing, partitions)
             absent = {
                 topic: {"num_partitions": count, "configs": dict(config)}
@@ -56,45 +57,35 @@ class KafkaBus:
                 # Another process may have been quicker; whether it chose the same number is looked up below.
                 if topic["error_code"] not in (0, _ALREADY_EXISTS):
                     error = kafka_errors.for_code(topic["error_code"])
-                    raise outcome(error(topic["error_message"]), f"create {topic['name']}")
+                    raise self.cluster.outcome(error(topic["error_message"]), f"create {topic['name']}")
             admin.wait_for_topics(list(absent), timeout_ms=REQUEST_MS_MAX)
-            _demand_partitions(_existing(admin, partitions), partitions)
+            _demand_partitions(self._existing(admin, partitions), partitions)
 
     def partitions(self, topic: str) -> int:
         """Return the number of partitions; see `Bus.partitions`."""
-        with self._admin() as admin:
-            existing = _existing(admin, (topic,))
+        with administer(self.cluster, "administer topics") as admin:
+            existing = self._existing(admin, (topic,))
         if topic not in existing:
             raise missing(topic)
         return existing[topic]
 
     def publisher(self) -> KafkaPublisher:
         """Return a publisher; it connects at its first use."""
-        return KafkaPublisher(self._servers)
+        return KafkaPublisher(self.cluster)
 
     def reader(self, topic: str, partition: int) -> KafkaReader:
         """Open a reader at the first kept record; see `Bus.reader`."""
-        return KafkaReader(self._servers, topic, partition)
+        return KafkaReader(self.cluster, topic, partition)
 
-    @contextmanager
-    def _admin(self) -> Iterator[Any]:
-        try:
-            admin, _ = connect(KafkaAdminClient, self._servers)
-            with closing(admin):
-                yield admin
-        except kafka_errors.KafkaError as error:
-            raise outcome(error, "administer topics") from error
-
-
-def _existing(admin: Any, topics: Iterable[str]) -> dict[str, int]:
-    """Return the number of partitions of those that exist."""
-    found = {}
-    for topic in admin.describe_topics(list(topics)):
-        if topic["error_code"] not in (0, UNKNOWN_TOPIC):
-            raise kafka_errors.for_code(topic["error_code"])(topic["name"])
-        if topic["error_code"] == 0:
-            found[topic["name"]] = len(topic["partitions"])
-    return found
+    def _existing(self, admin: Any, topics: Iterable[str]) -> dict[str, int]:
+        """Return the number of partitions of those that exist."""
+        found = {}
+        for topic in admin.describe_topics(list(topics)):
+            if topic["error_code"] not in (0, UNKNOWN_TOPIC):
+                raise self.cluster.outcome(kafka_errors.for_code(topic["error_code"])(), f"look at {topic['name']}")
+            if topic["error_code"] == 0:
+                found[topic["name"]] = len(topic["partitions"])
+        return found
 
 
 def _demand_partitions(existing: Mapping[str, int], wanted: Mapping[str, int]) -> None:

@@ -1,25 +1,24 @@
 """How we hold kafka-python 3.0.12: how its clients are connected, what they may wait for, and what their errors mean.
 
-Three things are repaired here, each of which the bus contract would otherwise fail:
-
-- Its clients let the broker create a topic that is only being asked for: switched off where a client is made.
-- A constructor that fails leaves a thread and its connection behind: the client is caught on its way in and closed.
-- A connection that is refused leaves its socket open until the garbage collector comes; while a broker is away that is
-  one every half second. The class of socket is ours to choose, by the scheme of a proxy, and ours closes it.
+A constructor that fails leaves a thread and its connection behind: the client is caught on its way in and closed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
-from kafka.net.inet import KafkaNetSocket
 
 from ..bus import TopicMissing
 from ..errors import Busy, NotConfigured, TenutoError
+from .kafka_access import KafkaAccess
+from .kafka_connection import NOT_RECOGNISED, ClosingSocket, network_client
 
 # Busy is cheap: the spool offers the same record again and ingest makes the repetition harmless. So nothing here waits
 # for a broker as long as Kafka's defaults do (up to two minutes).
@@ -37,23 +36,35 @@ _FOR_A_PERSON = (
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.PolicyViolationError,
     kafka_errors.RecordListTooLargeError,
-    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.SecurityDisabledError,
     kafka_errors.UnsupportedVersionError,
+    *NOT_RECOGNISED,
 )
 
 
-class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is not typed
-    """A direct connection, through no proxy, whose socket is closed when it cannot be made."""
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Which brokers, and as whom."""
 
-    SCHEMES = ("direct",)
+    servers: tuple[str, ...]
+    access: KafkaAccess
 
-    async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
-        """Return the connected socket; raises KafkaError."""
-        try:
-            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
-        except BaseException:
-            sock.close()
-            raise
+    def outcome(self, error: BaseException, doing: str) -> TenutoError:
+        """Return what a failure of the client library is on our road: for a person to cure, or to be tried again."""
+        who = self.access.principal
+        if isinstance(error, NOT_RECOGNISED):
+            return NotConfigured(
+                f"The broker does not recognise {who}, or is not recognised: {sentence(error)}. Check the account, its "
+                "password file or certificate, and the authority."
+            )
+        if isinstance(error, kafka_errors.AuthorizationError) or _nothing_may_be_written(error):
+            return NotConfigured(
+                f"The broker does not let {who} {doing}: {sentence(error)}. `tenuto kafka acls` shows the rights that "
+                "are missing, with --apply it gives them."
+            )
+        if isinstance(error, _FOR_A_PERSON):
+            return NotConfigured(f"The broker refuses to {doing}: {sentence(error)}.")
+        return Busy(f"The bus could not {doing}: {sentence(error)}.")
 
 
 _CLIENT: Mapping[str, Any] = {
@@ -65,45 +76,53 @@ _CLIENT: Mapping[str, Any] = {
 }
 
 
-def connect(kind: Callable[..., Any], servers: list[str], **settings: Any) -> tuple[Any, KafkaNetClient]:
-    """Return a client of this kind and the network client under it; raises KafkaError, with nothing left open."""
+def connect(kind: Callable[..., Any], cluster: Cluster, **settings: Any) -> tuple[Any, KafkaNetClient]:
+    """Return a client of this kind and the network client under it; raises KafkaError, with nothing left open.
+
+    Raises NotConfigured when a file of the account is missing or open to others.
+    """
+    access = cluster.access.client_settings()
     made: list[KafkaNetClient] = []
 
     def make(**config: Any) -> KafkaNetClient:
-        made.append(_network_client(**config))
+        made.append(network_client(**config))
         return made[0]
 
     try:
-        return kind(bootstrap_servers=servers, kafka_client=make, **{**_CLIENT, **settings}), made[0]
+        return kind(
+            bootstrap_servers=list(cluster.servers), kafka_client=make, **{**_CLIENT, **access, **settings}
+        ), made[0]
     except BaseException:
         for left in made:
             left.close()
         raise
 
 
-def _network_client(**config: Any) -> KafkaNetClient:
-    client = KafkaNetClient(**config)
-    # kafka-python takes `allow_auto_create_topics` for its consumers and producers and forgets it on the way here.
-    client.cluster.config["allow_auto_create_topics"] = False
-    return client
-
-
-def outcome(error: BaseException, doing: str) -> TenutoError:
-    """Return what a failure of the client library is on our road: for a person to cure, or to be tried again."""
-    if isinstance(error, _FOR_A_PERSON):
-        return NotConfigured(f"The broker refuses to {doing}: {sentence(error)}.")
-    return Busy(f"The bus could not {doing}: {sentence(error)}.")
+@contextmanager
+def administer(cluster: Cluster, doing: str) -> Iterator[Any]:
+    """Give an administrator's client; a KafkaError inside leaves as what `Cluster.outcome` makes of it."""
+    try:
+        admin, _ = connect(KafkaAdminClient, cluster)
+        with closing(admin):
+            yield admin
+    except kafka_errors.KafkaError as error:
+        raise cluster.outcome(error, doing) from error
 
 
 def missing(topic: str) -> TopicMissing:
     """Return the error for a topic that is not there."""
-    return TopicMissing(f"There is no topic {topic} on this bus. Ingest creates the topics of the road at its start.")
+    return TopicMissing(f"There is no topic {topic} on this bus. `tenuto up` or `tenuto kafka topics` makes that of events, delivery the inboxes.")
 
 
 def sentence(error: BaseException) -> str:
     """Return the library's words, which do not always name what went wrong, behind the name of its class."""
     name, words = type(error).__name__, str(error).rstrip(".")
     return words if words.startswith(name) else f"{name} {words}".rstrip()
+
+
+def _nothing_may_be_written(error: BaseException) -> bool:
+    """Whether a producer was not begun because its account may write to no topic; said only in the words of an error."""
+    return type(error) is kafka_errors.KafkaError and kafka_errors.ClusterAuthorizationFailedError.__name__ in str(error)
 
 
 def quiet_log() -> None:

@@ -18,8 +18,8 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from ..bus import MESSAGE_BYTES_MAX, Headers, Place, RecordTooLarge, demand_fits
-from ..errors import Busy
-from .kafka_client import CONNECT_MS_MAX, REQUEST_MS_MAX, connect, outcome, sentence
+from ..errors import Busy, NotConfigured, TenutoError
+from .kafka_client import CONNECT_MS_MAX, REQUEST_MS_MAX, Cluster, connect
 
 DELIVERY_MS_MAX = REQUEST_MS_MAX + 1_000
 IN_FLIGHT_RECORDS_MAX = 10_000
@@ -39,9 +39,9 @@ _PRODUCER: Mapping[str, Any] = {
 class KafkaPublisher:
     """`tenuto.bus.Publisher`: an idempotent producer with acks from all in-sync replicas, replaced after a failure."""
 
-    def __init__(self, servers: list[str]) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         """Connects at the first `publish`."""
-        self._servers = servers
+        self._cluster = cluster
         self._connecting = Lock()
         self._producer: Any = None
         self._closed = False
@@ -49,7 +49,7 @@ class KafkaPublisher:
         self._state = Lock()
         self._unsettled: dict[Future[Place], int] = {}
         self._unsettled_bytes = 0
-        self._failure: str | None = None
+        self._failure: TenutoError | None = None
 
     def publish(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> Future[Place]:
         """Hand a record to the bus; see `Publisher.publish`. Blocks at most while connecting or learning the topic."""
@@ -66,10 +66,10 @@ class KafkaPublisher:
                 # Each within its limit, but in so many headers that their lengths take more room than is kept for them.
                 raise RecordTooLarge(f"The record with its {len(headers)} headers is too large: {error}") from error
             if isinstance(error, kafka_errors.KafkaError):
-                raise outcome(error, f"publish to {topic}") from error
+                raise self._cluster.outcome(error, f"publish to {topic}") from error
             raise
         sent.add_callback(self._settle, future)
-        sent.add_errback(self._fail, future, producer)
+        sent.add_errback(self._fail, future, producer, topic)
         return future
 
     def flush(self, seconds: float) -> None:
@@ -84,7 +84,9 @@ class KafkaPublisher:
             self._disconnect()
             with self._state:
                 self._failure = None
-            raise Busy(f"Records were not acknowledged ({failure}). Publish them, and what came after them, again.")
+            if isinstance(failure, NotConfigured):
+                raise failure
+            raise Busy(f"Records were not acknowledged ({failure}) Publish them, and what came after them, again.")
 
     def close(self) -> None:
         """Let go of the connection; see `Publisher.close`."""
@@ -107,15 +109,15 @@ class KafkaPublisher:
                 raise ValueError("This publisher is closed.")
             if self._producer is None:
                 try:
-                    self._producer, _ = connect(KafkaProducer, self._servers, **_PRODUCER)
+                    self._producer, _ = connect(KafkaProducer, self._cluster, **_PRODUCER)
                 except kafka_errors.KafkaError as error:
-                    raise outcome(error, "connect") from error
+                    raise self._cluster.outcome(error, "connect") from error
             return self._producer
 
     def _admit(self, future: Future[Place], size: int) -> None:
         with self._state:
             if self._failure is not None:
-                raise Busy(f"An earlier record was not acknowledged ({self._failure}). Flush before publishing on.")
+                raise Busy(f"An earlier record was not acknowledged ({self._failure}) Flush before publishing on.")
             if len(self._unsettled) >= IN_FLIGHT_RECORDS_MAX or self._unsettled_bytes + size > IN_FLIGHT_BYTES_MAX:
                 records, size = len(self._unsettled), self._unsettled_bytes
                 raise Busy(f"{records:,} records of {size:,} bytes are on their way already.")
@@ -133,13 +135,14 @@ class KafkaPublisher:
         if self._forget(future):
             future.set_result(Place(sent.topic, sent.partition, sent.offset))
 
-    def _fail(self, future: Future[Place], producer: Any, error: BaseException) -> None:
+    def _fail(self, future: Future[Place], producer: Any, topic: str, error: BaseException) -> None:
+        failure = self._cluster.outcome(error, f"publish to {topic}")
         with self._state:
-            self._failure = self._failure or sentence(error)
+            self._failure = self._failure or failure
         # Runs in the sender's thread, between the failed batch and the next: from here on that thread sends nothing.
         producer._sender.force_close()
         if self._forget(future):
-            future.set_exception(outcome(error, "publish"))
+            future.set_exception(failure)
 
     def _disconnect(self) -> None:
         with self._connecting:

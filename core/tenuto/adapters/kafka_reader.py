@@ -21,7 +21,7 @@ from kafka.protocol.metadata import MetadataRequest
 
 from ..bus import MESSAGE_BYTES_MAX, BusRecord, OffsetGone, TopicChanged, TopicMissing
 from ..errors import Busy, NotConfigured, TenutoError
-from .kafka_client import REQUEST_MS_MAX, UNKNOWN_TOPIC, connect, missing, outcome, sentence
+from .kafka_client import REQUEST_MS_MAX, UNKNOWN_TOPIC, Cluster, connect, missing, sentence
 
 LOOK_SECONDS = 0.5  # how often an idle reader asks whether its topic and broker are still there
 FETCH_WAIT_MS = 500
@@ -45,22 +45,22 @@ class KafkaReader:
     A broker answers one connection in order, so a question behind a fetch that waits for records would wait with it.
     """
 
-    def __init__(self, servers: list[str], topic: str, partition: int) -> None:
+    def __init__(self, cluster: Cluster, topic: str, partition: int) -> None:
         """Connect, pin the topic's identity and stand at the first kept record. Raises TopicMissing or Busy."""
-        self._topic, self._partition = topic, partition
+        self._topic, self._partition, self._brokers = topic, partition, cluster
         self._assigned = TopicPartition(topic, partition)
         self._looked = 0.0
         self._cluster: Any = None
         with ExitStack() as stack:
             try:
-                self._admin, _ = connect(KafkaAdminClient, servers)
+                self._admin, _ = connect(KafkaAdminClient, cluster)
                 stack.callback(self._admin.close)
                 self._identity = self._look()
                 wait_ms = _fetch_wait_ms(self._identity)
-                self._consumer, network = connect(KafkaConsumer, servers, fetch_max_wait_ms=wait_ms, **_CONSUMER)
+                self._consumer, network = connect(KafkaConsumer, cluster, fetch_max_wait_ms=wait_ms, **_CONSUMER)
                 stack.callback(self._consumer.close)
             except kafka_errors.KafkaError as error:
-                raise outcome(error, f"open {topic}") from error
+                raise self._brokers.outcome(error, f"open {topic}") from error
             self._cluster = network.cluster
             self._consumer.assign([self._assigned])
             self._consumer.seek(self._assigned, self.beginning_offset())
@@ -84,7 +84,7 @@ class KafkaReader:
             self._demand_same_topic()
             raise OffsetGone(f"The next record of {self._name} is no longer kept: {sentence(error)}.") from error
         except kafka_errors.KafkaError as error:
-            raise outcome(error, f"read {self._topic}") from error
+            raise self._brokers.outcome(error, f"read {self._topic}") from error
         if found or time.monotonic() - self._looked > LOOK_SECONDS:
             try:
                 self._demand_same_topic()
@@ -132,7 +132,7 @@ class KafkaReader:
         except kafka_errors.UnknownTopicOrPartitionError as error:
             raise missing(self._topic) from error
         except kafka_errors.KafkaError as error:
-            raise outcome(error, f"find the offsets of {self._topic}") from error
+            raise self._brokers.outcome(error, f"find the offsets of {self._topic}") from error
         # Asked by name, so it may be another topic's: see the top of this file.
         self._demand_same_topic(absent=TopicMissing)
         return offset
@@ -155,7 +155,7 @@ class KafkaReader:
         try:
             answer = self._put(request, None)
         except kafka_errors.KafkaError as error:
-            raise outcome(error, f"find the end of {self._topic}") from error
+            raise self._brokers.outcome(error, f"find the end of {self._topic}") from error
         self._demand_same_topic(absent=TopicMissing)
         ends = [int(part.high_watermark) for topic in answer.responses for part in topic.partitions]
         if not ends:
@@ -176,12 +176,12 @@ class KafkaReader:
         try:
             answer = self._ask()
         except kafka_errors.KafkaError as error:
-            raise outcome(error, f"look at {self._topic}") from error
+            raise self._brokers.outcome(error, f"look at {self._topic}") from error
         (topic,) = answer.topics
         if topic.error_code == UNKNOWN_TOPIC:
             raise missing(self._topic)
         if topic.error_code != 0:
-            raise outcome(kafka_errors.for_code(topic.error_code)(), f"look at {self._topic}")
+            raise self._brokers.outcome(kafka_errors.for_code(topic.error_code)(), f"look at {self._topic}")
         if self._partition not in {known.partition_index for known in topic.partitions}:
             count = len(topic.partitions)
             raise TopicMissing(f"{self._topic} has {count} partitions; there is no number {self._partition}.")

@@ -71,6 +71,17 @@ def spool_file(author: str) -> str:
     return author.replace("/", "__") + ".db"
 
 
+def password_file(account: str) -> str:
+    """The file name of the password of a Kafka account."""
+    return account.replace("/", "__") + ".kafka-password"
+
+
+def certificate_files(account: str) -> tuple[str, str]:
+    """The file names of certificate and key of a Kafka account."""
+    name = account.replace("/", "__")
+    return f"{name}.kafka.pem", f"{name}.kafka.key"
+
+
 def load_signer(folder: Path, author: str) -> SeedSigner:
     """Return the signer of `author`."""
     return SeedSigner(author, load_key(folder, author_file(author)))

@@ -21,6 +21,7 @@ from tenuto.settings import EVENTS_TOPIC
 from tenuto.spool import Outgoing, Spool, SpoolFull
 from tenuto.verification import open_stored
 
+from tests.doubles import MemoryPublisher
 from tests.unit.door.mini_ledger import STORAGE_KEY, Road
 
 
@@ -64,6 +65,25 @@ def test_a_receipt_says_where_the_ledger_has_the_event(tmp_path: Path) -> None:
         assert entry.recorded_at == receipt.recorded_at
         assert from_payload(open_stored(entry, event, STORAGE_KEY), Reason) == Reason(text="number 3")
     assert road.kinds("alice") == ["session.opened", "decision.made", "session.closed"]
+
+
+def test_a_bus_that_does_not_let_an_author_write_is_told_to_whoever_calls_next_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road, sentence = Road(), "The broker does not let alice publish to tenuto.events."
+
+    def refuse(*_: object) -> None:
+        raise NotConfigured(sentence)
+
+    road.bus.away = True
+    with opened(road, Spool(tmp_path / "alice.db")) as alice, monkeypatch.context() as patch:
+        say(alice, 1)
+        patch.setattr(MemoryPublisher, "publish", refuse)
+        with pytest.raises(NotConfigured, match=sentence):
+            alice.wait(say(alice, 2), 60)
+    with road.at_work(tmp_path) as alice:
+        alice.flush(60)
+    assert 1 in spoken(road)
 
 
 def test_an_event_is_on_disk_and_encrypted_before_the_bus_has_it(tmp_path: Path) -> None:

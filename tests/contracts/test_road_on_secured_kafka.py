@@ -1,0 +1,139 @@
+"""The whole road over a Kafka that knows its clients: the rights are enough for the work, and end with the key.
+
+Everything is done by the commands that an operator has, in the order in which a new system needs them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from tenuto.adapters import keyfiles
+from tenuto.adapters.kafka import KafkaBus
+from tenuto.adapters.kafka_rights import ADMIN, OURS
+from tenuto.cli import build
+from tenuto.embedded import EmbeddedBroker
+from tenuto.errors import NotConfigured, TenutoError
+from tenuto.events import DecisionMade
+from tenuto.registering import Enrolment
+from tenuto.wiring import open_bus, open_recorder
+from typer.testing import CliRunner
+
+from tests.conftest import Database
+from tests.kafka.secured import SecuredKafka
+from tests.road import SECONDS_MAX, Road, until
+
+REVIEW = Enrolment("code-review", "agent", "ada")
+
+
+class RunningBroker(EmbeddedBroker):
+    """Stands where the road starts a broker of its own; this one runs already, and for others as well."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._address = bootstrap
+
+    @property
+    def bootstrap(self) -> str:
+        return self._address
+
+    def start(self) -> RunningBroker:
+        return self
+
+    def stop(self) -> None:
+        pass
+
+
+class SecuredRoad(Road):
+    """A road whose parts have accounts; its topics are made by the administrator."""
+
+    def __init__(self, home: Path, database: Database, server: SecuredKafka) -> None:
+        super().__init__(home, database)
+        self.broker = RunningBroker(server.bootstrap)
+        self.settings = self.settings.model_copy(update={"kafka": server.bootstrap, "kafka_security": "sasl_plaintext"})
+        admin = self.settings.keys / keyfiles.password_file(ADMIN)
+        admin.touch(mode=0o600)
+        admin.write_text(server.passwords[ADMIN])
+
+    @property
+    def bus(self) -> KafkaBus:
+        return open_bus(self.settings, ADMIN)
+
+
+@pytest.fixture
+def road(
+    secured_kafka: SecuredKafka, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> SecuredRoad:
+    road = SecuredRoad(tmp_path, database, secured_kafka)
+    monkeypatch.setenv("TENUTO_HOME", str(road.home))
+    monkeypatch.setenv("TENUTO_DATABASE_URL", database.url())
+    monkeypatch.setenv("TENUTO_KAFKA", secured_kafka.bootstrap)
+    monkeypatch.setenv("TENUTO_KAFKA_SECURITY", "sasl_plaintext")
+    monkeypatch.setenv("TENUTO_PARTITIONS", "2")
+    monkeypatch.setenv("TENUTO_RECEIPT_SECONDS", str(SECONDS_MAX))
+    with secured_kafka.admin() as admin:
+        # What other tests left in the topics would be refused, event by event.
+        for topic in [topic for topic in admin.list_topics() if topic.startswith(OURS)]:
+            admin.delete_topics([topic])
+            until(lambda topic=topic: True if topic not in admin.list_topics() else None)
+    return road
+
+
+def tenuto(*arguments: str) -> Result:
+    return CliRunner().invoke(build(), arguments)
+
+
+def kafka(*arguments: str) -> Result:
+    return tenuto("kafka", *arguments)
+
+
+def test_a_road_begins_works_and_lets_go_of_an_author_with_the_rights_that_the_commands_give(road: SecuredRoad) -> None:
+    for name in ("root", "ingest", "delivery"):
+        assert kafka("account", name).exit_code == 0
+    assert kafka("topics").stdout.startswith("tenuto.events has 2 partitions.")
+    wanted = kafka("acls")
+    assert wanted.exit_code == 1
+    assert "+ User:root may write topic tenuto.events" in wanted.stdout
+    assert kafka("acls", "--apply").exit_code == 0
+    assert kafka("acls").stdout == "The rights of 3 accounts are as they should be.\n"
+
+    with road, road.working():
+        road.register(REVIEW)
+        assert kafka("account", REVIEW.author).exit_code == 0
+        assert kafka("acls").stdout.splitlines() == [
+            "+ User:code-review may read topic tenuto.inbox.code-review",
+            "+ User:code-review may write topic tenuto.events",
+        ]
+        assert kafka("acls", "--apply").exit_code == 0
+        with open_recorder(road.settings, REVIEW.author, software="test/1") as recorder:
+            made = recorder.record(DecisionMade, subject="commit", subject_digest="0" * 64, verdict="approve", model="m")
+            assert recorder.wait(made, SECONDS_MAX).position > 0
+
+        assert tenuto("key", "revoke", REVIEW.author, "--reason", "owner_left").exit_code == 0
+        assert [line[:18] for line in kafka("acls").stdout.splitlines()] == ["- User:code-review"] * 2
+        assert kafka("acls", "--apply").exit_code == 0
+    with pytest.raises(NotConfigured, match="does not let code-review look at tenuto.events"):
+        open_bus(road.settings, REVIEW.author).partitions("tenuto.events")
+    recorder = open_recorder(road.settings, REVIEW.author, software="test/1")
+    with recorder, pytest.raises(NotConfigured, match="does not let code-review"):
+        recorder.flush(SECONDS_MAX)
+
+
+def test_a_password_is_replaced_and_the_old_one_opens_nothing(road: SecuredRoad, secured_kafka: SecuredKafka) -> None:
+    file = road.settings.keys / keyfiles.password_file(ADMIN)
+    old = road.settings.model_copy(update={"kafka_password_file": file.with_suffix(".old")})
+    shutil.copy(file, file.with_suffix(".old"))
+    assert kafka("account", ADMIN, "--new").exit_code == 0
+    secured_kafka.passwords[ADMIN] = file.read_text().strip()
+    assert (file.stat().st_mode & 0o777, sorted(road.settings.keys.glob("*.next"))) == (0o600, [])
+    assert kafka("topics").exit_code == 0
+    with pytest.raises(NotConfigured, match="does not recognise kafka-admin"):
+        open_bus(old, ADMIN).partitions("tenuto.events")
+
+
+def test_nobody_gets_an_account_who_is_not_registered(road: SecuredRoad) -> None:
+    refused = kafka("account", "nobody")
+    assert isinstance(refused.exception, TenutoError)
+    assert "nobody has no valid key" in str(refused.exception)
+    assert not (road.settings.keys / keyfiles.password_file("nobody")).exists()
