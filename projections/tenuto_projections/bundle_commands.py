@@ -41,7 +41,10 @@ def bundle(
     ] = None,
 ) -> None:
     """Write a run, one event or a time range as a folder that a stranger verifies without a database or a network."""
+    from typing import get_args
+
     from tenuto.adapters.keyfiles import load_storage_key
+    from tenuto.bundle.layout import Why
 
     from .bundling import Wish, write_bundle
 
@@ -53,7 +56,7 @@ def bundle(
         key = load_storage_key(settings.keys) if payloads else None
         with _source(settings, files) as source:
             report = write_bundle(source, Wish(asked, key, seen), to)
-    counts = {why: sum(listed.why == why for listed in report.manifest.events) for why in ("asked", "cause", "purge", "key")}
+    counts = {why: sum(listed.why == why for listed in report.manifest.events) for why in get_args(Why)}
     said = ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)
     shared._say(f"{to} holds {len(report.events):,} events ({said}), each with its proof, up to {report.checkpoint.size:,}.")
     shared._say(f"Its receiver runs: tenuto verify --bundle {to} --trust FILE")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from tenuto.bundle import Asked, BundleFolder, BundleRefused, Listed, Manifest, Report, layout, verify_bundle
+from tenuto.bundle import Asked, BundleFolder, Listed, Manifest, Report, layout, verify_bundle
 from tenuto.bundle.claims import ANSWER, is_key_history
 from tenuto.envelope import split_state
 from tenuto.errors import NotConfigured
@@ -36,6 +36,7 @@ from .walked import verify_cosigned
 
 COSIGNATURE_SECONDS_MAX = 6.0
 COSIGNATURE_PAUSE_SECONDS = 0.1
+READ_EVENTS_MAX = 50  # their payloads, of up to a mebibyte each, are in memory together
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class Chosen:
         """Return position -> reason of all events that belong into the bundle, in order; raises NothingFound."""
         if not self.answers:
             raise NothingFound("No event of the signed log answers that question, so there is nothing to bundle.")
-        why: dict[int, layout.Why] = dict.fromkeys(self.keys, "key")
+        why: dict[int, layout.Why] = dict.fromkeys(self._edges(), "edge")
+        why |= dict.fromkeys(self.keys, "key")
         why |= {place: "key" for place, session in self._gaps.items() if session in self._root_sessions}
         causes = self._closure()
         told = self.answers | causes
@@ -108,6 +110,11 @@ class Chosen:
         why |= dict.fromkeys(causes, "cause")
         why |= dict.fromkeys(self.answers, "asked")
         return dict(sorted(why.items()))
+
+    def _edges(self) -> set[int]:
+        """Return the neighbours of a time range."""
+        size, outermost = len(self._places), (min(self.answers) - 1, max(self.answers) + 1)
+        return {place for place in outermost if self.asked.is_range and 0 <= place < size}
 
     def _closure(self) -> set[int]:
         """Return the positions of all events that led to the answers, however far back."""
@@ -124,8 +131,8 @@ class Chosen:
 def write_bundle(source: Source, wish: Wish, target: Path) -> Report:
     """Write the bundle and return what its receiver will find.
 
-    Raises NotConfigured when `target` exists, NothingFound when nothing answers, BundleRefused above EVENTS_MAX
-    (100,000 events), VerificationFailed when the log is not sound, or does not extend the checkpoint in `wish.since`.
+    Raises NotConfigured when `target` exists, and above EVENTS_MAX (100,000 events); NothingFound when nothing answers;
+    VerificationFailed when the log is not sound, or does not extend the checkpoint in `wish.since`.
     """
     if target.exists() or target.is_symlink():
         raise NotConfigured(f"{target} is there already. Name a folder that does not exist yet.")
@@ -134,7 +141,7 @@ def write_bundle(source: Source, wish: Wish, target: Path) -> Report:
     why = chosen.listed()
     if len(why) > layout.EVENTS_MAX:
         sentence = f"The bundle would hold {len(why):,} events; at most {layout.EVENTS_MAX:,} are allowed."
-        raise BundleRefused(f"{sentence} Ask for less, or hand over the log folder, which holds everything.")
+        raise NotConfigured(f"{sentence} Ask for less, or hand over the log folder, which holds everything.")
     staged = target.with_name(f".{target.name}.new")
     shutil.rmtree(staged, ignore_errors=True)  # what an interrupted attempt left
     try:
@@ -166,11 +173,13 @@ def _write(source: Source, wish: Wish, folder: Path, why: dict[int, layout.Why])
     checkpoint, note = source.follower.checkpoint, source.follower.note
     assert checkpoint is not None
     assert note is not None
-    for part in ("", layout.EVENTS_FOLDER, *([layout.PAYLOADS_FOLDER] if wish.storage_key else [])):
-        (folder / part).mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700)  # plaintexts may lie in it: its owner decides who else reads them
+    for part in (layout.EVENTS_FOLDER, *([layout.PAYLOADS_FOLDER] if wish.storage_key else [])):
+        (folder / part).mkdir()
     listed = []
-    for position, reason in why.items():
-        entry = _entry(source.reader, position, payloads=wish.storage_key is not None)
+    for entry in _entries(source.reader, list(why), payloads=wish.storage_key is not None):
+        position, reason = entry.position, why[entry.position]
         proof = LogProof(position, inclusion_proof(position, checkpoint.size, source.hashes), note)
         (folder / layout.entry_file(position)).write_bytes(entry.entry)
         (folder / layout.proof_file(position)).write_bytes(proof.to_text())
@@ -188,12 +197,18 @@ def _write(source: Source, wish: Wish, folder: Path, why: dict[int, layout.Why])
         (folder / name).write_bytes(data)
 
 
-def _entry(reader: LedgerReader, position: int, *, payloads: bool) -> Recorded:
-    """Return a stored event; what comes back is verified at the end, as part of the bundle."""
-    found = reader.read(position, 1, payloads=payloads)
-    if not found or found[0].position != position:
-        raise VerificationFailed(6, "the event was there a moment ago and is gone", position)
-    return found[0]
+def _entries(reader: LedgerReader, positions: Sequence[int], *, payloads: bool) -> Iterator[Recorded]:
+    """Yield the stored events at these ascending positions; they are verified at the end, as part of the bundle."""
+    start = 0
+    while start < len(positions):
+        first, count = positions[start], 1
+        while count < READ_EVENTS_MAX and positions[start + count : start + count + 1] == [first + count]:
+            count += 1
+        found = reader.read(first, count, payloads=payloads)
+        if [entry.position for entry in found] != list(range(first, first + count)):
+            raise VerificationFailed(6, "the event was there a moment ago and is gone", first)
+        yield from found
+        start += count
 
 
 def _write_payload(folder: Path, entry: Recorded, storage_key: bytes) -> bool:

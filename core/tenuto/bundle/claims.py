@@ -33,6 +33,8 @@ def verify_claims(manifest: Manifest, events: Sequence[Verified]) -> None:
             raise _Unfounded(listed, "is no event's cause here")
         if listed.why == "purge" and not purges(verified, answers):
             raise _Unfounded(listed, "purges nothing here")
+        if listed.why == "edge" and (not manifest.asked.is_range or answers.isdisjoint((listed.position - 1, listed.position + 1))):
+            raise _Unfounded(listed, "stands at the edge of no time range")
     if manifest.asked.event is not None and sum(listed.why == "asked" for listed in manifest.events) != 1:
         raise BundleRefused(f"{MANIFEST_FILE} is about one event and calls several the one that was asked about.")
 
@@ -44,6 +46,22 @@ def is_key_history(verified: Verified) -> bool:
     """
     event = verified.event
     return event.kind.startswith("key.") or event.author == ROOT or isinstance(event, RecordGap)
+
+
+def is_whole_range(manifest: Manifest, events: Sequence[tuple[Listed, Verified]], size: int) -> bool:
+    """Tell whether a time range is shown to be complete: its positions have no hole and its neighbours lie outside of it.
+
+    `size` is that of the log. The ledger's time does not run back, so what lies beyond a neighbour is outside as well.
+    """
+    asked, times = manifest.asked, {verified.position: verified.recorded_at for _, verified in events}
+    answers = [listed.position for listed in manifest.events if listed.why == "asked"]
+    first, last = answers[0], answers[-1]
+    if not asked.is_range or last - first != len(answers) - 1:
+        return False
+    before, after = times.get(first - 1), times.get(last + 1)
+    begins = first == 0 or (asked.since is not None and before is not None and before < asked.since)
+    ends = last == size - 1 or (asked.until is not None and after is not None and after > asked.until)
+    return begins and ends
 
 
 def missing_causes(events: Sequence[tuple[Listed, Verified]]) -> Iterator[str]:

@@ -55,9 +55,9 @@ FILE_BYTES_MAX = {
 }
 """How long each file at the top may be."""
 
-Why = Literal["asked", "cause", "purge", "key"]
+Why = Literal["asked", "cause", "purge", "key", "edge"]
 """asked: the question was about it. cause: it led to one that was asked about. purge: it made a payload of these unreadable.
-key: it decides which keys are valid."""
+key: it decides which keys are valid. edge: the neighbour of a time range, which shows that the range is whole."""
 
 
 class BundleRefused(Refused):
@@ -74,8 +74,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         """Demand exactly one question."""
-        if (self.run is not None) + (self.event is not None) + (self.since is not None or self.until is not None) != 1:
+        if (self.run is not None) + (self.event is not None) + self.is_range != 1:
             raise ValueError("a bundle is about a run, or about one event, or about a time range")
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the question is about a time range."""
+        return self.since is not None or self.until is not None
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

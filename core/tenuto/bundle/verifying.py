@@ -16,7 +16,7 @@ from ..log.checkpoint import Checkpoint
 from ..log.proof import PROOF_TEXT_BYTES_MAX
 from ..trust import TRUST_FILE, Trust
 from ..verification import Verified
-from .claims import missing_causes, verify_claims
+from .claims import is_whole_range, missing_causes, verify_claims
 from .folder import BundleFolder
 from .head import agreed_trust, pinned_keyring, verified_head, verify_extension, verify_witnessed
 from .history import History, Shown
@@ -100,7 +100,7 @@ def verify_bundle(folder: BundleFolder, *, trust: Trust | None = None, since: by
         steps=tuple(Taken(step, *said[step]) for step in sorted(said)), trusted=trust is not None,
         fingerprint=hashlib.sha256(brought).hexdigest(),
         unknown=folder.unknown(files_of(manifest, extends=first is not None)),
-        remarks=(*remarks, *_remarks(history, events)),
+        remarks=(*remarks, *_remarks(manifest, history, events)),
     )  # fmt: skip
 
 
@@ -155,12 +155,15 @@ def _is_gapless(events: Events) -> bool:
     return events[-1][0].position == len(events) - 1
 
 
-def _remarks(history: History, events: Events) -> list[str]:
+def _remarks(manifest: Manifest, history: History, events: Events) -> list[str]:
     size, last = history.checkpoint.size, events[-1][0].position
     if len(events) == size:
         remarks = [f"All {size:,} events under the checkpoint are here: nothing was left out."]
     elif _is_gapless(events):
         remarks = [f"All events up to position {last} are here; {size - len(events):,} later ones are not."]
+    elif is_whole_range(manifest, events, size):
+        part = f"No event of the time range, up to the checkpoint, was left out. {len(events):,} of {size:,} events are here; that no other one ends a key"
+        remarks = [f"{part} is what the exporter says, and only the whole log shows it."]
     else:
         part = f"{len(events):,} of {size:,} events are here. That no other one belongs to the answer, or ends a key,"
         remarks = [f"{part} is what the exporter says; only the whole log shows it."]

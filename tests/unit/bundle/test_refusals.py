@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-from tenuto.bundle import BundleRefused, Listed, Manifest, Report
-from tenuto.bundle import layout
+from tenuto.bundle import BundleRefused, Listed, Manifest, Report, layout
 from tenuto.bundle.layout import files_of, parse_manifest
 from tenuto.errors import Refused
 from tenuto.events import RecordPurged, ToolStarted
 from tenuto.verification import VerificationFailed
 from tenuto_projections.bundled import report_record
 
-from tests.unit.bundle.world import LOG, POLICY, World, purge, revoke, tell_run
-from tests.unit.projections.story import call
+from tests.unit.bundle.world import LOG, POLICY, World, leave_out, manifest_of, purge, relist, revoke, tell_run
+from tests.unit.projections.story import call, vote
 from tests.unit.projections.written import DIGEST
 
 FLIPS_OF_A_FILE = 6
-
-
-def manifest_of(folder: Path) -> Manifest:
-    return parse_manifest((folder / "bundle.json").read_bytes())
-
-
-def relist(folder: Path, change: Callable[[Listed], Listed | None]) -> None:
-    """Write the manifest anew with each event changed, or left out."""
-    manifest = manifest_of(folder)
-    events = tuple(new for listed in manifest.events if (new := change(listed)) is not None)
-    (folder / "bundle.json").write_bytes(msgspec.structs.replace(manifest, events=events).to_bytes())
-
-
-def leave_out(folder: Path, position: int) -> None:
-    relist(folder, lambda listed: None if listed.position == position else listed)
 
 
 def place_of(world: World, kind: str, number: int = 0) -> int:
@@ -187,11 +170,19 @@ def test_swapped_entries_are_refused_even_with_their_proofs(world: World) -> Non
     assert f"is for entry {other.name}" in fails(world, folder, 6, int(one.name))
 
 
-def test_swapped_neighbours_of_one_session_break_its_chain(world: World) -> None:
-    folder = world.bundle()
-    places = [place_of(world, kind) for kind in ("policy.decided", "tool.started")]
-    swap(*(folder / layout.entry_file(place) for place in places))
-    assert "does not follow" in fails(world, folder, 4, places[1])
+def test_an_event_that_names_another_predecessor_breaks_its_chain(world: World) -> None:
+    session, seq, _ = world.ledger._heads["infra"]
+    world.ledger._heads["infra"] = session, seq, "1" * 64
+    call(world.ledger, run="r1")
+    world.seal()
+    assert "names another predecessor" in fails(world, bundle_unchecked(world), 4, len(world.ledger.events) - 4)
+
+
+def test_a_session_that_another_author_goes_on_with_is_refused(world: World) -> None:
+    world.ledger._heads["eve"] = world.ledger._heads["infra"]
+    vote(world.ledger, "eve", approval="a-r1")
+    world.seal()
+    assert "may not write in it" in fails(world, bundle_unchecked(world), 4, len(world.ledger.events) - 1)
 
 
 def test_a_swapped_proof_is_refused_by_the_position_it_names(world: World) -> None:
@@ -310,6 +301,7 @@ def test_a_trust_file_with_no_keys_in_it_is_refused_and_never_crashes(world: Wor
         ("key.registered", "asked", "does not answer the question"),
         ("run.finished", "key", "decides nothing about keys"),
         ("run.finished", "purge", "purges nothing here"),
+        ("run.finished", "edge", "stands at the edge of no time range"),
     ],
 )
 def test_what_a_bundle_says_of_its_events_must_be_so(world: World, kind: str, claim: str, sentence: str) -> None:

@@ -8,15 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tenuto.bundle import Asked, BundleFolder, BundleRefused, Report, verify_bundle
-from tenuto.bundle import layout
+from tenuto.bundle import Asked, BundleFolder, BundleRefused, Report, layout, verify_bundle
 from tenuto.errors import NotConfigured
+from tenuto.events import RecordGap
 from tenuto.log.note import NoteSigner
 from tenuto.verification import STEPS, VerificationFailed
 from tenuto_projections import bundling
 from tenuto_projections.replay.links import NothingFound
 
-from tests.unit.bundle.world import ORIGIN, World, purge, revoke, tell_run
+from tests.unit.bundle.world import ORIGIN, World, leave_out, purge, revoke, tell_run
 from tests.unit.projections.story import new_ledger, vote
 
 
@@ -52,6 +52,47 @@ def test_a_time_range_is_that_of_the_ledgers_clock_and_both_ends_belong_to_it(wo
     first, last = world.ledger.entries[20].recorded_at, world.ledger.entries[25].recorded_at
     report = world.verify(world.bundle(asked=Asked(since=first, until=last)))
     assert [listed.position for listed, _ in report.events if listed.why == "asked"] == list(range(20, 26))
+    assert [listed.position for listed, _ in report.events if listed.why == "edge"] == [19, 26]
+    assert report.remarks[0].startswith("No event of the time range, up to the checkpoint, was left out.")
+
+
+def test_a_time_range_to_the_end_of_the_log_needs_no_neighbour_there(world: World) -> None:
+    report = world.verify(world.bundle(asked=Asked(since=world.ledger.entries[30].recorded_at)))
+    assert [listed.position for listed, _ in report.events if listed.why == "edge"] == [29]
+    assert report.remarks[0].startswith("No event of the time range, up to the checkpoint, was left out.")
+
+
+@pytest.mark.parametrize("left_out", [19, 20, 22, 25, 26])
+def test_a_time_range_with_something_left_out_is_not_called_whole(world: World, left_out: int) -> None:
+    """The first two and the last two are the edges and the outermost events, the other one lies between."""
+    first, last = world.ledger.entries[20].recorded_at, world.ledger.entries[25].recorded_at
+    folder = world.bundle(asked=Asked(since=first, until=last))
+    leave_out(folder, left_out)
+    try:
+        assert "That no other one belongs to the answer" in world.verify(folder).remarks[0]
+    except BundleRefused as refusal:
+        assert "at the edge of no time range" in str(refusal) or "is no event's cause" in str(refusal)
+
+
+def test_a_gap_on_record_in_the_roots_session_comes_with_the_key_history(world: World) -> None:
+    session, seq, prev = world.ledger._heads["root"]
+    world.ledger.open("ingest")
+    world.ledger.write("ingest", RecordGap, gap_session=session, first_seq=seq + 1, last_seq=seq + 1)
+    world.ledger._heads["root"] = session, seq + 1, prev
+    revoke(world.ledger, "eve")
+    world.seal()
+    assert why(world.verify(world.bundle()), "key")[-2:] == ["record.gap", "key.revoked"]
+
+
+def test_a_bundle_of_many_events_is_read_in_pieces(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = world.bundle("whole", payloads=True)
+    monkeypatch.setattr(bundling, "READ_EVENTS_MAX", 2)
+    pieces = world.bundle("pieces", payloads=True)
+    assert contents(folder) == contents(pieces)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_whole_log_in_a_bundle_leaves_nothing_open(world: World) -> None:
@@ -175,7 +216,7 @@ def test_more_events_than_a_bundle_holds_are_refused_by_number(world: World, mon
     monkeypatch.setattr(layout, "EVENTS_MAX", count)
     world.bundle("at-the-limit")
     monkeypatch.setattr(layout, "EVENTS_MAX", count - 1)
-    with pytest.raises(BundleRefused, match=f"would hold {count} events"):
+    with pytest.raises(NotConfigured, match=f"would hold {count} events"):
         world.bundle("above")
 
 

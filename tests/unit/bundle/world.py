@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from tenuto.bundle import Asked, BundleFolder, Report, verify_bundle
+from tenuto.bundle import Asked, BundleFolder, Listed, Manifest, Report, verify_bundle
+from tenuto.bundle.layout import parse_manifest
 from tenuto.events import KeyRevoked, RecordPurged
 from tenuto.following import CheckpointFile, Follower
 from tenuto.ledger import Head, Recorded
@@ -125,3 +126,18 @@ def purge(ledger: WrittenLedger, position: int) -> None:
     """The root says that a payload is gone, and it is."""
     ledger.write("root", RecordPurged, approval="purge-1", positions=(position,))
     ledger.forget(position)
+
+
+def manifest_of(folder: Path) -> Manifest:
+    return parse_manifest((folder / "bundle.json").read_bytes())
+
+
+def relist(folder: Path, change: Callable[[Listed], Listed | None]) -> None:
+    """Write the manifest anew with each event changed, or left out."""
+    manifest = manifest_of(folder)
+    events = tuple(new for listed in manifest.events if (new := change(listed)) is not None)
+    (folder / "bundle.json").write_bytes(msgspec.structs.replace(manifest, events=events).to_bytes())
+
+
+def leave_out(folder: Path, position: int) -> None:
+    relist(folder, lambda listed: None if listed.position == position else listed)
