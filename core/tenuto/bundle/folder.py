@@ -55,7 +55,7 @@ class BundleFolder:
         found: list[str] = []
         for name in self._names():
             if name not in expected:
-                found.append(name)
+                found.append(os.fsencode(name).decode("utf-8", "backslashreplace"))  # a name need not be UTF-8
                 if len(found) == UNKNOWN_MAX:
                     break
         return tuple(sorted(found))

@@ -169,10 +169,10 @@ def _remarks(manifest: Manifest, history: History, events: Events) -> list[str]:
         remarks = [f"{part} is what the exporter says; only the whole log shows it."]
     insecure = sum(verified.key.insecure_demo for _, verified in events)
     if insecure:
-        remarks.append(f"{insecure:,} events are signed with insecure demo keys, which prove nothing about their authors.")
+        remarks.append(f"{insecure:,} of them signed with an insecure demo key, which proves nothing about the author.")
     causes = sum(1 for _ in missing_causes(events))
     if causes:
-        remarks.append(f"{causes:,} events that are named as causes are not here.")
+        remarks.append(f"Of the events that are named as causes, {causes:,} are not here.")
     return [*remarks, *_ended_keys(history, events), *_purges(history, events)]
 
 

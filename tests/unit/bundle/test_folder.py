@@ -6,9 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from tenuto.bundle import BundleFolder, BundleRefused, layout
 from tenuto.bundle.folder import UNKNOWN_MAX
+from tenuto_projections.bundled import report_record
 
 from tests.unit.bundle.world import World
 
@@ -34,6 +36,14 @@ def test_at_most_a_hundred_unknown_files_are_named(world: World) -> None:
     assert len(world.verify(folder).unknown) == UNKNOWN_MAX
     (folder / "one-more").write_text("")
     assert len(world.verify(folder).unknown) == UNKNOWN_MAX
+
+
+def test_a_name_that_is_no_text_is_named_all_the_same(world: World) -> None:
+    folder = world.bundle()
+    (Path(os.fsdecode(os.fsencode(folder) + b"/odd-\xff"))).write_text("")
+    report = world.verify(folder)
+    assert report.unknown == ("odd-\\xff",)
+    assert msgspec.json.encode(report_record(report))
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "checkpoint", "policy", "events/0.entry", "events/0.tlog-proof"])
