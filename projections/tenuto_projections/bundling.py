@@ -16,6 +16,7 @@ from uuid import UUID
 
 from tenuto.bundle import Asked, BundleFolder, Listed, Manifest, Report, layout, verify_bundle
 from tenuto.bundle.claims import ANSWER, is_key_history
+from tenuto.bundle.head import signed_by_log
 from tenuto.envelope import split_state
 from tenuto.errors import NotConfigured
 from tenuto.events import Event, RecordGap, RecordPurged
@@ -229,6 +230,6 @@ def _extension(source: Source, since: bytes | None, checkpoint: Checkpoint) -> I
     first = parse_checkpoint(since, source.trust.log_key, source.trust.origin)
     if first.size > checkpoint.size:
         raise VerificationFailed(9, f"the checkpoint given is over {first.size} events, the log has signed {checkpoint.size}")
-    yield layout.FIRST_FILE, since
+    yield layout.FIRST_FILE, signed_by_log(since, source.trust)
     proof = consistency_proof(first.size, checkpoint.size, source.hashes)
     yield layout.CONSISTENCY_FILE, layout.consistency_bytes(proof)

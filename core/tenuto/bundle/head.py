@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import Refused
 from ..keyring import Keyring
 from ..log.checkpoint import Checkpoint, parse_checkpoint
-from ..log.note import NOTE_BYTES_MAX
+from ..log.note import NOTE_BYTES_MAX, open_note, parse_vkey
 from ..log.proof import verify_consistency
 from ..log.witnessing import NONE as NO_QUORUM
 from ..log.witnessing import parse_policy, verify_policy
@@ -78,6 +78,8 @@ def verify_extension(
             raise VerificationFailed(9, f"{sentence}. Ask for a bundle made with --since and your checkpoint")
         return True, f"It is the checkpoint over {head.size:,} events that you saw before, unchanged."
     first = _signed_before(brought[0], trust)
+    if brought[0] != signed_by_log(brought[0], trust):
+        raise VerificationFailed(9, "the earlier checkpoint in the bundle carries more than the log's own signature")
     if seen is not None and first != seen:
         raise VerificationFailed(9, f"the bundle begins at another checkpoint (over {first.size} events) than the one you saw")
     try:
@@ -86,6 +88,15 @@ def verify_extension(
         raise VerificationFailed(9, str(refusal)) from refusal
     whose = "that you saw" if seen is not None else "in the bundle; compare it with the last one that you saw"
     return True, f"The checkpoint over {head.size:,} events extends the one over {first.size:,} {whose}."
+
+
+def signed_by_log(note: bytes, trust: Trust) -> bytes:
+    """Return a checkpoint's note with the log's signature alone, as `checkpoint.first` has it; raises NoteRefused.
+
+    Whoever named it has judged its witnesses then; what nobody checks now does not travel.
+    """
+    opened = open_note(note, [parse_vkey(trust.log_key)])
+    return opened.text + b"\n" + opened.signatures[0].line
 
 
 def _signed_before(note: bytes, trust: Trust) -> Checkpoint:

@@ -4,7 +4,7 @@
     trust.json                      the log's public facts (`tenuto.trust`); a receiver compares them with its own
     policy                          which witnesses must cosign (C2SP tlog-policy)
     checkpoint                      the cosigned checkpoint that every proof leads to (C2SP signed-note)
-    checkpoint.first                the checkpoint that the receiver saw last, if it named one
+    checkpoint.first                the checkpoint that the receiver saw last, if it named one, with the log's signature alone
     consistency.proof               a base64 hash a line: what shows that `checkpoint` extends `checkpoint.first`
     events/<position>.entry         the leaf's bytes (`tenuto.ledger.entry_bytes`)
     events/<position>.tlog-proof    its proof of inclusion (C2SP tlog-proof)
