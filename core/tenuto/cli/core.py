@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from . import demo, keys, processes, up
+from . import demo, keys, processes, status, up
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add init, key, ingest, seal, witness, deliver, up, status and demo."""
-    for part in (keys, up, processes, demo):
+    for part in (keys, up, status, processes, demo):
         part.add_commands(app)
