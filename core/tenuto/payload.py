@@ -156,6 +156,11 @@ def open_seal(sealed_key: bytes, public_key: bytes, secret_key: bytes) -> bytes:
 
 def open_payload(ciphertext: Ciphertext, key: bytes, commit: str, length: int) -> bytes:
     """Return the plaintext; raises PayloadRefused unless it is what the header's commitment and length say."""
+    return open_salted(ciphertext, key, commit, length)[1]
+
+
+def open_salted(ciphertext: Ciphertext, key: bytes, commit: str, length: int) -> tuple[bytes, bytes]:
+    """Return salt and plaintext, from which whoever has the header computes the commitment; see `open_payload`."""
     expected = bytes.fromhex(commit)
     try:
         salted = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext.body, expected, ciphertext.nonce, key)
@@ -166,7 +171,7 @@ def open_payload(ciphertext: Ciphertext, key: bytes, commit: str, length: int) -
         raise PayloadRefused("The payload is not the one that the signed header commits to.")
     if len(plaintext) != length:
         raise PayloadRefused(f"The header says {length:,} payload bytes, there are {len(plaintext):,}.")
-    return plaintext
+    return salt, plaintext
 
 
 def wrap_key(key: bytes, storage_key: bytes, context: bytes) -> bytes:

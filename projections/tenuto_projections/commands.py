@@ -29,8 +29,10 @@ EventName = Annotated[str, typer.Argument(metavar="ID", help="Id of an event, or
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add project, rebuild, verify, log, show, why and replay to the `tenuto` command."""
-    for command in (project, rebuild, verify, log, show, why, replay):
+    """Add project, rebuild, verify, bundle, log, show, why and replay to the `tenuto` command."""
+    from .bundle_commands import bundle
+
+    for command in (project, rebuild, verify, bundle, log, show, why, replay):
         app.command()(command)
 
 
@@ -74,15 +76,29 @@ def verify(
         Path | None, typer.Option("--log", help="A folder with `checkpoint` and `tile/` instead of the live ledger.")
     ] = None,
     trust_file: Annotated[
-        Path | None, typer.Option("--trust", help="The log's public trust file; that of this home by default.")
+        Path | None,
+        typer.Option("--trust", help="The log's public trust file; that of this home by default, of a bundle its own."),
+    ] = None,
+    bundled: Annotated[
+        Path | None, typer.Option("--bundle", help="A folder made by `tenuto bundle` instead of the live ledger.")
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option(help="With --bundle: the checkpoint that you saw last, which it must extend.")
     ] = None,
 ) -> None:
-    """Walk all nine verification steps over the live ledger, or offline over a folder; exit code 0 or 3."""
+    """Walk all nine verification steps over the live ledger, or offline over a folder or a bundle; exit code 0 or 3."""
     from tenuto.log.tiles import TileFolder
     from tenuto.trust import load_trust
 
     from .verifying import walk_log
 
+    if (since is not None and bundled is None) or (files is not None and bundled is not None):
+        _fail("--since belongs to --bundle, and --bundle stands instead of --log.", USAGE)
+    if bundled is not None:
+        from .bundle_commands import verify_folder
+
+        verify_folder(bundled, trust_file, since)
+        return
     with _sentences():
         settings = _settings()
         trust = load_trust(settings.home if trust_file is None else trust_file)
