@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tenuto.log.checkpoint import parse_checkpoint
 from tenuto.log.note import encode_base64
+from tenuto.log.proof import LogProof, inclusion_proof
 from tenuto.log.tiles import TileFolder
 
 from tests.interop.foreign import ForeignPrograms, ForeignRefusal, served
@@ -71,3 +72,22 @@ def test_it_refuses_a_checkpoint_that_the_log_did_not_sign(programs: ForeignProg
     checkpoint.write_bytes(checkpoint.read_bytes().replace(b"\n3\n", b"\n2\n"))
     with served(home.log) as log, pytest.raises(ForeignRefusal, match="signature"):
         programs.run("audit", log, LOG.vkey)
+
+
+def test_it_verifies_our_offline_proof_of_an_entry_and_no_proof_of_another(
+    programs: ForeignPrograms, home: Home, tmp_path: Path
+) -> None:
+    home.ledger.write(600)
+    home.seal()
+    folder = TileFolder(home.log)
+    note = folder.published()
+    assert note is not None
+    entry, file = tmp_path / "entry", tmp_path / "one.tlog-proof"
+    for index, extra in ((0, b""), (255, b"an aside"), (256, b""), (599, b"")):
+        file.write_bytes(LogProof(index, inclusion_proof(index, 600, folder), note, extra).to_text())
+        entry.write_bytes(home.ledger.entries[index].entry)
+        found = programs.run("proof", file, LOG.vkey, entry)
+        assert found == {"index": index, "size": 600, "extra": extra.decode()}
+    entry.write_bytes(home.ledger.entries[598].entry)
+    with pytest.raises(ForeignRefusal, match="invalid transparency proof"):
+        programs.run("proof", file, LOG.vkey, entry)

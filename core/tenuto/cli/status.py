@@ -36,8 +36,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     if as_json:
         typer.echo(json.dumps(found, indent=2, sort_keys=True))
         return
-    for name, sentence in lines(found):
-        typer.echo(f"{name:22} {' '.join(sentence.split())}")
+    shown = list(lines(found))
+    width = max(len(name) for name, _ in shown)
+    for name, sentence in shown:
+        typer.echo(f"{name:{width}} {' '.join(sentence.split())}")
 
 
 def facts(settings: Settings) -> dict[str, Any]:

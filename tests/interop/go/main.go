@@ -4,6 +4,7 @@
 //	interop audit LOG KEY [SIZE:ROOT...]  prove every entry, and that the log extends each earlier checkpoint
 //	interop ask LOG KEY WITNESS WITNESSKEY OLD  have a witness cosign the log's checkpoint, and verify that it did
 //	interop policy FILE NOTE              tell whether a checkpoint satisfies a tlog-policy
+//	interop proof FILE KEY ENTRY          verify a tlog-proof of the entry in a file, without the log
 //
 // LOG and WITNESS are addresses; keys are C2SP verifier keys; roots are base64. What was found is printed as JSON.
 package main
@@ -27,6 +28,7 @@ import (
 	"filippo.io/torchwood"
 	f_log "github.com/transparency-dev/formats/log"
 	f_note "github.com/transparency-dev/formats/note"
+	f_proof "github.com/transparency-dev/formats/proof"
 	"github.com/transparency-dev/formats/witness"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -53,8 +55,10 @@ func run(args []string) error {
 		return ask(args[1], args[2], args[3], args[4], args[5])
 	case len(args) == 3 && args[0] == "policy":
 		return policy(args[1], args[2])
+	case len(args) == 4 && args[0] == "proof":
+		return proof(args[1], args[2], args[3])
 	}
-	return errors.New("usage: interop keyring|audit|ask|policy ARGUMENTS")
+	return errors.New("usage: interop keyring|audit|ask|policy|proof ARGUMENTS")
 }
 
 // keyring prints the key's fingerprint and serves until the process is ended.
@@ -238,6 +242,38 @@ func policy(file, noteFile string) error {
 		return err
 	}
 	return tell(map[string]any{"satisfied": parsed.Satisfied(signed)})
+}
+
+func proof(file, key, entryFile string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var parsed f_proof.TLogProof
+	if err := parsed.Unmarshal(text); err != nil {
+		return err
+	}
+	verifier, err := note.NewVerifier(key)
+	if err != nil {
+		return err
+	}
+	checkpoint, _, _, err := f_log.ParseCheckpoint(parsed.Checkpoint, verifier.Name(), verifier)
+	if err != nil {
+		return err
+	}
+	entry, err := os.ReadFile(entryFile)
+	if err != nil {
+		return err
+	}
+	hashes := tlog.RecordProof{}
+	for _, hash := range parsed.Hashes {
+		hashes = append(hashes, hash)
+	}
+	index, size := int64(parsed.Index), int64(checkpoint.Size)
+	if err := tlog.CheckRecord(hashes, size, tlog.Hash(checkpoint.Hash), index, tlog.RecordHash(entry)); err != nil {
+		return err
+	}
+	return tell(map[string]any{"index": index, "size": size, "extra": string(parsed.ExtraData)})
 }
 
 func tell(found map[string]any) error {

@@ -57,7 +57,8 @@ def test_programs_read_json_and_people_read_lines(home: Path, monkeypatch: pytes
     told = json.loads(CliRunner().invoke(build(), ["status", "--json"]).stdout)
     shown = CliRunner().invoke(build(), ["status"]).stdout.splitlines()
     assert told["home"] == str(home)
-    assert f"{'home':22} {home}" in shown
+    assert ["home", str(home)] in [line.split(maxsplit=1) for line in shown]
+    assert len({line.index(line.split(maxsplit=1)[1]) for line in shown if line.split()[0] in ("origin", "home")}) == 1
     assert set(told) == {
         "origin", "home", "tiles", "keys", "database", "broker", "console", "parts", "events", "signed", "unsigned",
         "witnessed", "read_models", "spools", "database_error",
