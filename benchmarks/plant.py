@@ -31,7 +31,7 @@ from tenuto.intake.judging import Judge, Limits
 from tenuto.intake.testimony import Testimony
 from tenuto.intake.vault import Vault
 from tenuto.migrating import migrate
-from tenuto.settings import Settings
+from tenuto.settings import Settings, load_settings
 from tenuto.signing import SeedSigner
 from tenuto.supervising import Platform, ensure_database
 from tenuto.trust import Trust, load_trust
@@ -157,7 +157,7 @@ def run_to(ingest: Ingest, store: PostgresLedger, size: int) -> None:
 def open_plant(home: Path) -> Iterator[Plant]:
     """Start the parts in `home`, found a log, and make the ledger in which its authors are on record."""
     with ExitStack() as stack:
-        settings = Settings(home=home, database_url=stack.enter_context(_postgres(home.with_name("postgres"))))
+        settings = load_settings({}, home=home, database_url=stack.enter_context(_postgres(home.with_name("postgres"))))
         platform = stack.enter_context(Platform(settings, lambda _: None, origin=ORIGIN))
         keys = platform.settings.keys
         for name in ("ingest", *AGENTS):

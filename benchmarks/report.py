@@ -74,8 +74,8 @@ def table(figures: Mapping[str, Any]) -> str:
     for name, found in figures["rates"].items():
         rate = found["events_per_second"]
         lines.append(f"{name:44} {_columns(rate, '9,.0f')}   {found['cpu_us']['median']:12.1f}")
-    lines += ["", f"{'ratio in the same round':44} {'median':>9} {'min':>9} {'max':>9}"]
-    lines += [f"{name:44} {_columns(found, '9.2f')}" for name, found in figures["ratios"].items()]
+    lines += ["", f"{'ratio in the same round':62} {'median':>9} {'min':>9} {'max':>9}"]
+    lines += [f"{name:62} {_columns(found, '9.2f')}" for name, found in figures["ratios"].items()]
     waits = figures["freshness"]
     lines += ["", f"{'wait for the checkpoint at ' + format(waits['events_per_second'], ',') + '/s':44} {'p50':>9} {'p99':>9}   ms"]
     for name, key in (("from publication", "from_publication_ms"), ("from the ledger's stamp", "from_record_ms")):

@@ -31,21 +31,25 @@ PAIRS = ((ROAD, LIBRARY), (BARE, LIBRARY), (ROAD, COPY), (LIBRARY, COPY))
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured. events: of each arm. rounds: counted ones; one more before them warms up."""
+    """How much is measured. events: of each arm. rounds: counted ones; one more before them warms up.
+
+    rounds_seconds: no further round begins after so long, since a busy machine may be several times slower.
+    """
 
     events: int
     rounds: int
+    rounds_seconds: float
     live_seconds: float
 
 
-FULL = Plan(events=16_000, rounds=6, live_seconds=10.0)
-QUICK = Plan(events=6_000, rounds=2, live_seconds=3.0)
+FULL = Plan(events=24_000, rounds=6, rounds_seconds=120.0, live_seconds=10.0)
+QUICK = Plan(events=8_000, rounds=2, rounds_seconds=15.0, live_seconds=3.0)
 
 
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="Fewer events and rounds; under a minute.")
+    parser.add_argument("--quick", action="store_true", help="Fewer events and rounds, under a minute; too few for reading ahead to show.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures there as well.")
     parser.add_argument("--seed", type=int, default=1, help="Orders the arms.")
     arguments = parser.parse_args()
@@ -75,7 +79,7 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
             WALK_PAYLOADS: walking.walk(plant, entries, payloads=True),
             HASHES: walking.hash_only(entries),
         },
-        plan.rounds,
+        plan,
         random.Random(seed),
     )
     half = statistics.median(lap.rate for lap in laps[ROAD]) / 2
@@ -84,7 +88,7 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
     return {
         "machine": about,
         "events": plan.events,
-        "rounds": plan.rounds,
+        "rounds": len(laps[ROAD]),
         "seed": seed,
         "rates": report.rates(laps),
         "ratios": report.ratios(laps, PAIRS),
@@ -92,11 +96,15 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
     }
 
 
-def interleaved(measured: Mapping[str, Arm], rounds: int, order: random.Random) -> dict[str, list[Lap]]:
+def interleaved(measured: Mapping[str, Arm], plan: Plan, order: random.Random) -> dict[str, list[Lap]]:
     """Run every arm once a round, each round in another order; the first round warms up and does not count."""
     laps: dict[str, list[Lap]] = {name: [] for name in measured}
-    for number in range(rounds + 1):
-        say(f"round {number} of {rounds}" if number else "warming up")
+    until = time.perf_counter() + plan.rounds_seconds
+    for number in range(plan.rounds + 1):
+        if number > 1 and time.perf_counter() > until:
+            say(f"the machine is busy: {number - 1} rounds are enough")
+            break
+        say(f"round {number} of {plan.rounds}" if number else "warming up")
         names = list(measured)
         order.shuffle(names)
         for name in names:

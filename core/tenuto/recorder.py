@@ -32,10 +32,11 @@ from .drain import Drain
 from .enclosure import DeliveryRefused
 from .envelope import Envelope
 from .errors import Busy, NotConfigured, Refused
-from .events import DecisionMade, Event, MessageRefused, MessageSent, SessionClosed, SessionOpened
+from .events import DecisionMade, Event, MessageRefused, MessageSent, RecordLost, SessionClosed, SessionOpened
 from .keyring import ENTITLED
 from .mailbox import Mailbox, Receipt, RecordRefusedByLedger, Verdict
 from .payload import PayloadSealer, Sealed
+from .salvage import Loss
 from .signing import Signer, sign_header
 from .spool import Outgoing, Spool, SpoolFull
 from .toolcall import ToolCall, named_arguments, on_record, tool_name
@@ -93,8 +94,10 @@ class Recorder:
         self._ended: NotConfigured | None = None  # what ended one of them, where a person can mend it
         self._message_refusals = 0
 
-    def open(self, software: str) -> SessionOpened:
+    def open(self, software: str, losses: Sequence[Loss] = ()) -> SessionOpened:
         """Begin a session; `software` names what runs, such as `my-agent/1.0`. What an earlier life left goes first.
+
+        `losses` are events of earlier lives that cannot be sent any more; they go on record right behind the opening.
 
         Raises NotConfigured when the spool is another author's or another log's, or this recorder was open before.
         """
@@ -110,7 +113,11 @@ class Recorder:
         self._start("drain", self._drain.run)
         if self.mailbox is not None:
             self._start("receive", self._receive)
-        return self.record(SessionOpened, software=software)
+        begun = self.record(SessionOpened, software=software)
+        for loss in losses:
+            log.error("%s: events %s to %s of session %s are lost.", self.author, loss.first_seq, loss.last_seq, loss.session)
+            self.record(RecordLost, lost_session=loss.session, first_seq=loss.first_seq, last_seq=loss.last_seq)
+        return begun
 
     def record(
         self, kind: type[E], *, document: Document | None = None, payload: tuple[str, bytes] | None = None,

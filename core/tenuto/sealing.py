@@ -41,8 +41,13 @@ from .log.tiles import TileFolder, TileMissing, TilesRefused
 
 SEAL_EVENTS_MAX = 65_536
 PAGE_EVENTS = 1024
-_STATE_FILE, _STAGED_FILE, _LOCK_FILE = "signed.json", "staged", "lock"
+_STATE_FILE, _STAGED_FILE, _LOCK_FILE, _COSIGNED_FILE = "signed.json", "staged", "lock", "cosigned"
 log = logging.getLogger(__name__)
+
+
+def cosigned_file(state: Path) -> Path:
+    """Return where a sealer with this state folder keeps the last note that a witness cosigned, for people who ask."""
+    return state / _COSIGNED_FILE
 
 
 class SealRefused(TenutoError):
@@ -271,4 +276,5 @@ class Sealer:
         came_in = cosigned.note != self._published
         if came_in:
             self._publish(cosigned.note)
+            write_durably({cosigned_file(self._state): cosigned.note})
         return Sealed(checkpoint, cosigned.names, cosigned.alarms) if is_new or came_in else None

@@ -57,6 +57,10 @@ END;
 """
 
 
+class SpoolDamaged(NotConfigured):
+    """The file is no database any more, or one with pages that do not fit together."""
+
+
 class SpoolFull(Busy):
     """There is no room for another record of `size` bytes until receipts come in."""
 
@@ -105,9 +109,9 @@ class Spool:
         self.path, self.bytes_max = path, bytes_max
         self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
-        self._ownership = _take_ownership(path)
+        self._ownership = take_ownership(path)
         try:
-            self._connection = _connect(path)
+            self._connection = connect(path)
         except BaseException:
             os.close(self._ownership)
             raise
@@ -311,7 +315,7 @@ class Spool:
             self._connection.execute("ROLLBACK")
 
 
-def _take_ownership(path: Path) -> int:
+def take_ownership(path: Path) -> int:
     """Lock the file beside the spool; the system lets go of it when the process ends, however it ends."""
     lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
@@ -323,7 +327,8 @@ def _take_ownership(path: Path) -> int:
     return lock
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or create the database; raises SpoolDamaged, or NotConfigured when it is of another release."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
@@ -331,12 +336,18 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict.replace("\n", " "))
         if version == 0:
             totals = _TOTALS.format("outbox") + _TOTALS.format("message")
             connection.executescript(f"BEGIN;{_SCHEMA}{totals}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+    except sqlite3.OperationalError as error:  # the disk, a lock, a permission: nothing is wrong with what is in it
+        connection.close()
+        raise NotConfigured(f"The spool {path} cannot be opened: {error}. Nothing in it was touched.") from error
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise NotConfigured(f"The spool {path} cannot be read: {error}. Move it away and tell its owner.") from error
+        raise SpoolDamaged(f"The spool {path} cannot be read: {error}. Move it away and tell its owner.") from error
     if version not in (0, SCHEMA_VERSION):
         connection.close()
         raise NotConfigured(f"The spool {path} has layout {version}; this release reads {SCHEMA_VERSION}.")

@@ -8,19 +8,39 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
-from .documents import Arguments, Result
+from .documents import Arguments, Document, Result
 from .errors import Busy, Refused
-from .events import ToolFailed, ToolFinished, ToolRequested, ToolStarted, ToolUnknown
-
-if TYPE_CHECKING:
-    from .recorder import Recorder
+from .events import Event, ToolFailed, ToolFinished, ToolRequested, ToolStarted, ToolUnknown
 
 RESULT_CHARACTERS_MAX = 20_000
+
+E = TypeVar("E", bound=Event)
+
+
+class Recording(Protocol):
+    """What a tool call needs of its author's recorder."""
+
+    @property
+    def mailbox(self) -> object | None:
+        """Where receipts come back, or None when none do."""
+        ...
+
+    def new_call(self) -> str:
+        """Return a name for a call that no other call has."""
+        ...
+
+    def record(self, kind: type[E], *, document: Document | None = None, cause: Sequence[UUID] = (), **fields: Any) -> E:
+        """Put one event on record; see `Recorder.record`."""
+        ...
+
+    def wait(self, event: Event, seconds: float | None = None) -> object:
+        """Return once the ledger has the event; raises Busy or Refused."""
+        ...
 
 
 @dataclass
@@ -41,7 +61,7 @@ class ToolCall:
 
 @contextmanager
 def on_record(
-    recorder: Recorder, tool: str, resource: str, *, arguments: dict[str, Any] | None, run: str | None,
+    recorder: Recording, tool: str, resource: str, *, arguments: dict[str, Any] | None, run: str | None,
     cause: Sequence[UUID],
 ) -> Iterator[ToolCall]:  # fmt: skip
     """Put the block on record as one call; see `Recorder.tool`."""

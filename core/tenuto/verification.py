@@ -44,7 +44,7 @@ STEPS: dict[int, str] = {
     8: "witnesses cosigned it according to the policy",
     9: "it extends the last checkpoint seen",
 }
-VERIFY_CHUNK = 64
+VERIFY_CHUNK = 128
 _BEFORE_FIRST = SessionHead()
 
 

@@ -38,9 +38,9 @@ from .log.witnessing import parse_policy
 from .mailbox import Mailbox
 from .policy import load_policy
 from .recorder import Recorder
+from .salvage import losses_told, open_spool
 from .sealing import Sealer
 from .settings import EVENTS_TOPIC, Settings
-from .spool import Spool
 from .trust import Trust, load_trust
 
 ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console")
@@ -233,7 +233,8 @@ def open_recorder(settings: Settings, author: str, *, software: str, receipts: b
     """Return the author's door, with its session opened; the key of `author` must be in the home's key folder."""
     bus, trust = open_bus(settings, author), open_trust(settings)
     signer = keyfiles.load_signer(settings.keys, author)
-    spool = Spool(settings.spool / keyfiles.spool_file(author))
+    file = settings.spool / keyfiles.spool_file(author)
+    spool, losses = open_spool(file)
     with ExitStack() as undo:
         undo.callback(spool.close)
         recorder = Recorder(
@@ -248,7 +249,8 @@ def open_recorder(settings: Settings, author: str, *, software: str, receipts: b
         if receipts:
             topic = inbox_topic(author)
             recorder.mailbox = Mailbox(signer=signer, trust=trust, open_reader=lambda: bus.reader(topic, 0), spool=spool)
-        recorder.open(software)
+        recorder.open(software, losses)
+        losses_told(file)
         undo.pop_all()  # from here on `recorder.close` closes them
     return recorder
 

@@ -83,7 +83,7 @@ SENTENCES: dict[str, str] = {
     "record.gap": "Events {first_seq} to {last_seq} of the session {gap_session} never arrived.",
     "record.equivocation": "{claimed_author} signed two different events with the number {at_seq} in one session.",
     "record.purged": "The payloads of {positions} were made unreadable under {approval}.",
-    "record.lost": "{author} says that its events {first_seq} to {last_seq} never reached the ledger.",
+    "record.lost": "{author} lost its spool: its events {first_seq} to {last_seq} had no receipt and cannot be sent again.",
 }
 
 

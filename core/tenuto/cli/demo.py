@@ -16,7 +16,8 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
-from .up import console_address, own_people, say, start_road
+from .status import console_address
+from .up import own_people, say, start_road
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,7 +88,7 @@ def _walk_the_road(platform: Platform, repo: Path | None, base: str, head: str, 
     for agent in AGENTS:
         platform.start(agent, "agent", agent, *(["--adopt-base"] if agent == "infrastructure" and repo is None else []))
     say(f"The approval console is at {console_address(settings)}")
-    progress = Progress(platform, _follower(settings), unattended=stand_in)
+    progress = Progress(platform, _follower(settings, payloads=True), unattended=stand_in)
     repository = repo or _sample(settings)
     run = _submit(platform, repository, base, head)
     if unattended:
@@ -127,10 +128,10 @@ def free_stand_in(events: Iterable[Verified], now: datetime) -> str:
     return name
 
 
-def _follower(settings: Settings) -> Follower:
+def _follower(settings: Settings, *, payloads: bool = False) -> Follower:
     from ..wiring import open_follower
 
-    return open_follower(settings, payloads=False)
+    return open_follower(settings, payloads=payloads)
 
 
 def _demand_programs() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from ..documents import Reason
+from ..documents import Reason, Result, from_payload
 from ..embedded import PartFailed
+from ..errors import Refused
 from ..events import ApprovalExpired, ApprovalOpened, ApprovalRequested, ApprovalSigned, RunFinished
 from ..following import Follower
 from ..verification import Verified
@@ -26,6 +27,9 @@ SHOWN = (
     "workflow", "verdict", "tool", "resource", "effect", "rules", "obligation", "decision", "votes", "topic", "to",
     "deployment", "environment", "why", "outcome", "software", "severity", "rule", "reason",
 )  # fmt: skip
+VERDICTS = {
+    "succeeded": "succeeded", "refused": "was refused: a control or a person stopped it", "failed": "failed",
+}  # fmt: skip
 COLOURS = {
     "approval": "bold yellow", "tool": "cyan", "decision": "magenta", "policy": "blue", "deployment": "green",
     "alert": "bold red", "run": "bold", "record": "red",
@@ -56,6 +60,7 @@ class Progress:
                 self._show(verified)
                 if isinstance(verified.event, RunFinished):
                     outcome = verified.event.outcome
+                    self._console.print(verdict(verified, verified.event), style="bold")
             self._answer_all()
             self._platform.demand_running()
             if deadline is not None and time.monotonic() > deadline:
@@ -99,6 +104,16 @@ class Progress:
             reason = Reason(text="Unattended demonstration: approved by a program. Nobody looked at it.")
             self._reviewer.record(ApprovalSigned, document=reason, decision="approve", **about)
         self._open.clear()
+
+
+def verdict(verified: Verified, finished: RunFinished) -> Text:
+    """Say how the run ended and why, in its last author's words; control characters in them are not obeyed."""
+    try:
+        why = from_payload(verified.payload, Result).text
+    except Refused:
+        why = ""
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in why)
+    return Text(f"The run {VERDICTS[finished.outcome]}. {shown}".rstrip())
 
 
 def told(verified: Verified) -> str:

@@ -1,14 +1,13 @@
-"""`tenuto up` and `tenuto status`: all processes of the road on one machine, and where each of them stands."""
+"""`tenuto up`: all processes of the road on one machine."""
 
 from __future__ import annotations
 
-import json
-from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..settings import Settings, load_settings
+from ..settings import load_settings
+from .status import console_address, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +18,12 @@ if TYPE_CHECKING:
 SOFTWARE = "tenuto-up"
 LOOK_SECONDS = 0.5
 FOUNDING_SECONDS_MAX = 60.0
-HEALTH_SECONDS_MAX = 2.0
 WATCHER = "anomaly-watch"
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add `up` and `status`."""
+    """Add `up`."""
     app.command("up")(up)
-    app.command("status")(status)
 
 
 def up(
@@ -84,81 +81,6 @@ def start_road(platform: Platform, people: Sequence[Enrolment]) -> list[str]:
     platform.demand_running()
     platform.start("watch", "watch", metrics=True)
     return done
-
-
-def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False) -> None:
-    """Show where everything is and how far each stage is behind the ledger."""
-    found = facts(load_settings())
-    if as_json:
-        typer.echo(json.dumps(found, indent=2, sort_keys=True))
-        return
-    for name, value in found.items():
-        shown = json.dumps(value) if isinstance(value, dict) else " ".join(str(value).split())
-        typer.echo(f"{name.replace('_', ' '):22} {shown}")
-
-
-def facts(settings: Settings) -> dict[str, Any]:
-    """Return every address, folder and lag of this home; a part that is away shows as null."""
-    from ..addresses import running_addresses
-    from ..errors import TenutoError
-    from ..following import CheckpointFile
-    from ..log.checkpoint import parse_checkpoint
-    from ..wiring import database_url, open_reader, open_trust, with_addresses
-
-    settings = with_addresses(settings)
-    addresses = running_addresses(settings.home)
-    trust = open_trust(settings)
-    found: dict[str, Any] = {
-        "origin": trust.origin,
-        "home": str(settings.home),
-        "tiles": str(settings.tiles),
-        "keys": str(settings.keys),
-        "database": without_password(database_url(settings)),
-        "broker": settings.kafka,
-        "console": addresses.get("console", console_address(settings)),
-        "parts": {name: health_of(address) for name, address in addresses.get("health", {}).items()},
-        "events": None,
-        "signed": None,
-        "unsigned": None,
-    }
-    note = CheckpointFile(settings.tiles).latest()
-    if note is not None:
-        found["signed"] = parse_checkpoint(note, trust.log_key, trust.origin).size
-    try:
-        with closing(open_reader(settings)) as reader:
-            found["events"] = reader.head().size
-        found["unsigned"] = found["events"] - (found["signed"] or 0)
-    except TenutoError as error:
-        found["database_error"] = str(error)
-    return found
-
-
-def health_of(address: str) -> dict[str, Any]:
-    """Ask a part for its health; what does not answer is not healthy."""
-    from urllib.error import URLError
-    from urllib.request import urlopen
-
-    try:
-        with urlopen(f"{address}/healthz", timeout=HEALTH_SECONDS_MAX) as answer:  # noqa: S310 - an address of our own
-            told: dict[str, Any] = json.load(answer)
-    except (URLError, OSError, ValueError) as error:
-        told = {"healthy": False, "error": str(error)}
-    return told | {"address": address}
-
-
-def without_password(url: str) -> str:
-    """Return a database URL as it may be shown: a password in it is replaced by asterisks."""
-    from urllib.parse import urlsplit, urlunsplit
-
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@", 1)))
-
-
-def console_address(settings: Settings) -> str:
-    """Where the approval console listens."""
-    return f"http://{settings.console_address}:{settings.console_port}"
 
 
 def say(sentence: str) -> None:

@@ -71,7 +71,9 @@ class RecordPurged(Event, frozen=True, kw_only=True, tag="record.purged"):
 
 
 class RecordLost(Event, frozen=True, kw_only=True, tag="record.lost"):
-    """A recorder knows that events of its own never reached the ledger, and says how many."""
+    """A recorder lost its spool: these events of its own had no receipt and cannot be sent again. One that stands in the
+    ledger nevertheless had arrived before.
+    """
 
     lost_session: UUID
     first_seq: Count

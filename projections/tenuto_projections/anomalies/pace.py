@@ -1,26 +1,13 @@
-"""How often something happens, and the rules about too often: a burst of messages, one refusal after another.
-
-Time is the ledger's. What arrives long after it was written (a backlog after an outage) is no burst: it is left out of
-the count, and its lateness is a finding of its own, so that claiming an old time hides nothing.
-"""
+"""How often something happens: a sliding window, and an author's pace with what it was before. Time is the ledger's."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-from tenuto.events import MessageSent
 from tenuto.events.alert import EVIDENCE_IDS_MAX
-
-from .finding import Finding, found, said
-
-if TYPE_CHECKING:
-    from tenuto.verification import Verified
-
-    from .history import History
 
 MINUTE = timedelta(minutes=1)
 TEACHES_AFTER = timedelta(hours=1)
@@ -85,18 +72,3 @@ class Pace:
         while self._young and now - self._young[0][0] > TEACHES_AFTER:
             self._known.append(self._young.popleft()[1])
             self.highest = max(self._known)
-
-
-def burst(history: History, verified: Verified) -> Finding | None:
-    """The message that takes its author's minute over the limit; the rest of that burst is not said again."""
-    event = verified.event
-    pace = history.paces.get(event.author)
-    if not isinstance(event, MessageSent) or pace is None or pace.over or history.is_late(verified):
-        return None
-    count = pace.window.count(verified.recorded_at) + 1
-    if count <= pace.limit:
-        return None
-    before = f"its busiest minute until an hour ago had {pace.highest}"
-    sentence = f"{said(event.author)} sent {count} messages within a minute; {before}."
-    figures = {"messages": float(count), "limit": float(pace.limit), "highest_before": float(pace.highest)}
-    return found("burst", verified, sentence, earlier=tuple(pace.window.ids), figures=figures)

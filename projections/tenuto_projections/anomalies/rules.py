@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from tenuto.verification import Verified
 
 from .brake import Brake
+from .bursts import burst
 from .finding import Finding
 from .history import History
 from .order import after_the_end, out_of_order, ungated_call
-from .pace import burst
 from .refusals import clock_ahead, clock_behind, equivocation, refused_record, repeated_refusals
 from .reviews import unopened, unreviewed
 from .sources import new_source, unknown_receiver, wrong_sender

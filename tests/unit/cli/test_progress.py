@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tenuto.cli import progress
 from tenuto.cli.progress import Progress, told
+from tenuto.documents import Result
 from tenuto.embedded import PartFailed
 from tenuto.events import (
     ApprovalExpired,
@@ -146,7 +147,8 @@ def test_only_the_run_is_shown_and_demo_keys_are_marked(
     ask(ledger, "old", "a-old")
     ask(ledger, "new", "a-new")
     follow(ledger, lambda: None, lambda: finish(ledger, "new"))
-    lines = capsys.readouterr().err.splitlines()
+    *lines, verdict = capsys.readouterr().err.splitlines()
+    assert verdict == "The run succeeded."
     assert [line.split()[3] for line in lines] == [
         "run.started", "approval.requested", "approval.opened", "approval.signed", "run.finished",
     ]  # fmt: skip
@@ -172,3 +174,20 @@ def test_a_line_tells_closed_header_fields_only(ledger: WrittenLedger) -> None:
     decided, started = (told(one) for one in ledger.verified()[-2:])
     assert decided == "allow one two"
     assert started == "git.diff repo:shop"
+
+
+def test_the_verdict_is_said_with_its_reason_and_no_control_character(
+    ledger: WrittenLedger, reviewer: Reviewer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = Result(text="The model approved it\x1b[2J against the analysis.")
+    follow(ledger, lambda: ledger.write("deployment", RunFinished, why, run="new", outcome="refused"))
+    said = capsys.readouterr().err
+    assert "The run was refused: a control or a person stopped it. The model approved it�[2J against the analysis." in said
+    assert "\x1b[2J" not in said
+
+
+def test_a_run_that_ends_without_a_word_has_a_verdict_too(
+    ledger: WrittenLedger, reviewer: Reviewer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follow(ledger, lambda: finish(ledger, "new"))
+    assert "The run succeeded." in capsys.readouterr().err

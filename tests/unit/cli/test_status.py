@@ -9,7 +9,7 @@ import pytest
 from tenuto import telemetry
 from tenuto.adapters import keyfiles
 from tenuto.cli import build
-from tenuto.cli.up import facts, health_of, without_password
+from tenuto.cli.status import facts, health_of, without_password
 from tenuto.embedded.child import free_port
 from tenuto.errors import NotConfigured
 from tenuto.founding import found
@@ -55,9 +55,13 @@ def test_programs_read_json_and_people_read_lines(home: Path, monkeypatch: pytes
     monkeypatch.setenv("TENUTO_HOME", str(home))
     monkeypatch.setenv("TENUTO_DATABASE_URL", NOWHERE)
     told = json.loads(CliRunner().invoke(build(), ["status", "--json"]).stdout)
-    lines = CliRunner().invoke(build(), ["status"]).stdout.splitlines()
-    assert [line[:22].strip().replace(" ", "_") for line in lines] == list(facts(Settings(home=home, database_url=NOWHERE)))
+    shown = CliRunner().invoke(build(), ["status"]).stdout.splitlines()
     assert told["home"] == str(home)
+    assert f"{'home':22} {home}" in shown
+    assert set(told) == {
+        "origin", "home", "tiles", "keys", "database", "broker", "console", "parts", "events", "signed", "unsigned",
+        "witnessed", "read_models", "spools", "database_error",
+    }  # fmt: skip
 
 
 def test_a_part_is_asked_for_its_health() -> None:
