@@ -91,8 +91,10 @@ class ListedLedger:
 class Road:
     """Everything between a recorder's bus and its inbox. `carry` moves what waits one whole way round."""
 
-    def __init__(self) -> None:
-        self.clock, self.bus, self.ledger = StoppedClock(), MemoryBus(**{EVENTS_TOPIC: 2}), ListedLedger()
+    def __init__(self, partitions: int = 2) -> None:
+        """With one partition the order between sessions is that of publication; with more there is none."""
+        self.partitions = partitions
+        self.clock, self.bus, self.ledger = StoppedClock(), MemoryBus(**{EVENTS_TOPIC: partitions}), ListedLedger()
         self.turn, self.refuse = threading.RLock(), set[str]()
         self._heads: dict[UUID, SessionHead] = {}
         self._direct: dict[str, tuple[UUID, SessionHead]] = {}
@@ -137,7 +139,7 @@ class Road:
 
     def ingest(self) -> None:
         """Take in what is on the bus, each event once and in order; kinds named in `refuse` are refused on record."""
-        self.bus.ensure_topics({EVENTS_TOPIC: 2})
+        self.bus.ensure_topics({EVENTS_TOPIC: self.partitions})
         for record in self.bus.records(EVENTS_TOPIC):
             envelope = parse(record.value)
             event = headers.decode(envelope.header)

@@ -136,7 +136,7 @@ def test_what_a_killed_process_left_goes_out_before_the_next_session(tmp_path: P
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "alice.db")], cwd=os.getcwd(), check=False)  # noqa: S603
     assert ended.returncode == -signal.SIGKILL
-    road = Road()
+    road = Road(partitions=1)
     with road.at_work(tmp_path) as alice:
         alice.wait(say(alice, 3))
         alice.flush(10)
