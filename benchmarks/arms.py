@@ -66,7 +66,7 @@ def road(plant: Plant, topic: str, events: int) -> Arm:
     return measured
 
 
-def library(plant: Plant, written: Sequence[Written]) -> Arm:
+def recorder_of_the_library(plant: Plant, written: Sequence[Written]) -> Arm:
     """The recorder of `eventsourcing` as its users have it: batches of 500, nothing signed, nothing verified."""
     rows = [StoredEvent(new_uuid7(), 1, one.event.kind, os.urandom(one.stored)) for one in written]
     batches = [rows[start : start + LIBRARY_BATCH] for start in range(0, len(rows), LIBRARY_BATCH)]

