@@ -154,7 +154,7 @@ def test_a_machine_is_told(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["/workspace", "at the root/trunk", "https://example.org/work/x", "a/root", "~/work", "/tmp/never"]
+    "line", ["/workspace", "at the root/trunk", "https://example.org/" + "work/x", "a/root", "~/work", "/tmp/never"]
 )
 def test_other_paths_are_fine(line: str) -> None:
     assert not list(rules.machine_paths("x.py", line))
