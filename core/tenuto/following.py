@@ -15,11 +15,11 @@ from typing import Protocol
 from .errors import Refused
 from .ledger import LedgerReader
 from .log.checkpoint import Checkpoint, parse_checkpoint
+from .log.tiles import CHECKPOINT_FILE
 from .trust import Trust
 from .verification import LogWalk, VerificationFailed, Verified
 
 PAGE_EVENTS = 500
-CHECKPOINT_FILE = "checkpoint"
 
 
 class CheckpointSource(Protocol):

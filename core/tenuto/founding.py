@@ -16,7 +16,7 @@ from .keyring import ROOT
 from .log.note import NoteSigner
 from .log.witnessing import cosigner_vkey
 from .signing import SeedSigner
-from .trust import TRUST_FILE, Trust
+from .trust import TRUST_FILE, Trust, load_trust
 
 FIRST_EPOCH = 1
 WITNESS_SUFFIX = "-witness"
@@ -44,15 +44,20 @@ def found(home: Path, origin: str) -> Trust:
     if is_founded(home):
         raise NotConfigured(f"{home} holds a log already. Use it, or choose another folder with TENUTO_HOME.")
     keys = home / "keys"
+    if (keys / TRUST_FILE).exists() and (trust := load_trust(keys)).origin == origin:
+        trust.save(home)  # an earlier attempt came as far as the keys, which hold a copy
+        return trust
     if keys.exists() and any(keys.iterdir()):
         raise NotConfigured(f"{keys} holds keys but {home} has no {TRUST_FILE}. Restore that file, or move the keys away.")
     staged = home / "keys.new"
     shutil.rmtree(staged, ignore_errors=True)  # what an interrupted attempt left; nothing was ever made with it
     keyfiles.create_folder(staged)
     trust = _create(staged, origin)
+    trust.save(staged)
     if keys.exists():
         keys.rmdir()
     staged.rename(keys)
+    # From here on the log exists: a crash one line earlier leaves nothing of it, one line later the copy among the keys.
     trust.save(home)
     return trust
 

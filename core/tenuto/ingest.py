@@ -22,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Event as Flag
 from uuid import UUID
 
 import msgspec
@@ -40,8 +39,6 @@ from .ledger import BATCH_EVENTS_MAX, AlreadyAppended, HeadsMoved, LedgerStore, 
 log = logging.getLogger(__name__)
 
 IDLE_POLL_MS = 10
-IDLE_SECONDS = 0.005
-BUSY_SECONDS = 0.2
 HEADS_MOVED_MAX = 10
 """So many times in a row another writer may be faster before the batch is put off."""
 
@@ -98,20 +95,12 @@ class Ingest:
                 f"The topic {self._topic!r} cannot be named in an event; use lower case, digits and dots."
             ) from error
 
-    def run(self, stop: Flag) -> None:
-        """Step until `stop` is set; raises NotOwner, TooManyRefusals, VerificationFailed or whatever else must end it."""
-        try:
-            while not stop.is_set():
-                said = self.waiting
-                self.step()
-                if self.waiting is not None:
-                    if self.waiting != said:
-                        log.warning("ingest waits: %s", self.waiting)
-                    stop.wait(BUSY_SECONDS)
-                elif self._idle:
-                    stop.wait(IDLE_SECONDS)
-        finally:
-            self.close()
+    def advance(self) -> int:
+        """Take one step for the loop of a process; raises Busy when nothing entered and something had to be waited for."""
+        entered = self.step()
+        if self.waiting is not None and not entered:
+            raise Busy(self.waiting)
+        return entered
 
     def step(self) -> int:
         """Poll each partition once and append what came; returns how many events entered.

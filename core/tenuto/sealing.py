@@ -69,10 +69,14 @@ class SignedState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """What one step did: the newest checkpoint, which witnesses cosigned it, and a sentence for each that did not."""
+class Published:
+    """What one step did: the newest checkpoint, which witnesses cosigned it, and a sentence for each that did not.
+
+    events: how many events the step signed that were not signed before; 0 when only a cosignature came in.
+    """
 
     checkpoint: Checkpoint
+    events: int
     cosigned_by: tuple[str, ...]
     alarms: tuple[str, ...]
 
@@ -115,7 +119,7 @@ class Sealer:
             self._lock.close()
             self._lock, self._ready = None, False
 
-    def seal(self) -> Sealed | None:
+    def seal(self) -> Published | None:
         """Take one step; None when nothing is new and no cosignature came in.
 
         Covers at most SEAL_EVENTS_MAX (65,536) events; call again for the rest. Raises SealRefused, after which nothing
@@ -125,7 +129,7 @@ class Sealer:
         following = self._sign_following(signed, self._reader.head())
         if following is not None:
             self._finish(following)
-        return self._cosign(following or signed, is_new=following is not None)
+        return self._cosign(following or signed, events=following.size - signed.size if following else 0)
 
     def _begin(self) -> SignedState:
         if self._lock is None:
@@ -263,7 +267,7 @@ class Sealer:
         self._tiles.publish(note)
         self._published = note
 
-    def _cosign(self, signed: SignedState, *, is_new: bool) -> Sealed | None:
+    def _cosign(self, signed: SignedState, *, events: int) -> Published | None:
         if not signed.size:
             return None
         if self._published is None or not self._published.startswith(signed.note.encode()):
@@ -277,4 +281,4 @@ class Sealer:
         if came_in:
             self._publish(cosigned.note)
             write_durably({cosigned_file(self._state): cosigned.note})
-        return Sealed(checkpoint, cosigned.names, cosigned.alarms) if is_new or came_in else None
+        return Published(checkpoint, events, cosigned.names, cosigned.alarms) if events or came_in else None

@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
-from prometheus_client import make_wsgi_app
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 
 from .errors import NotConfigured
 
@@ -44,9 +44,13 @@ class Telemetry:
 
     def __init__(self, process: str, port: int | None = None) -> None:
         """`process` is the name in `service.name`; `port` 0 takes any free one, None serves nothing."""
-        provider = MeterProvider([PrometheusMetricReader()], resource=Resource({"service.name": f"tenuto-{process}"}))
+        # A registry of its own, so that two in one process do not count for each other.
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        provider = MeterProvider([PrometheusMetricReader(registry=registry)], resource=Resource({"service.name": f"tenuto-{process}"}))
         meter = provider.get_meter("tenuto")
         self._provider, self._process, self._port = provider, process, port
+        self._metrics = make_wsgi_app(registry)
         self._counters = {name: meter.create_counter(name, description=text) for name, text in METRICS.items()}
         self._server: WSGIServer | None = None
         self._last_step = time.monotonic()
@@ -88,7 +92,7 @@ class Telemetry:
 
     def _answer(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/healthz":
-            answered: Iterable[bytes] = make_wsgi_app()(environ, start)
+            answered: Iterable[bytes] = self._metrics(environ, start)
             return answered
         age = time.monotonic() - self._last_step
         status = "200 OK" if age < STALE_SECONDS else "503 Service Unavailable"

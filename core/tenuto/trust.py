@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from .errors import NotConfigured
+from .log.durable import write_durably
 
 TRUST_FILE = "trust.json"
 
@@ -36,8 +37,8 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return bytes.fromhex(self.root_public_key)
 
     def save(self, folder: Path) -> None:
-        """Write `trust.json`; it is public."""
-        (folder / TRUST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        """Write `trust.json`, whole or not at all; it is public."""
+        write_durably({folder / TRUST_FILE: msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"})
 
 
 def load_trust(path: Path) -> Trust:

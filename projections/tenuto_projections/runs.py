@@ -15,7 +15,7 @@ from tenuto.documents import PullRequest
 from tenuto.events import ApprovalRequested, Event, RunFinished, RunStarted
 from tenuto.verification import Verified
 
-from .payloads import AVAILABLE, NONE, PURGED, document, payload_state, purged_positions
+from .payloads import NONE, PURGED, document, payload_state, purged_positions
 from .stages import FIRST_STAGE, furthest, sentence, stage_of
 from .tables import Instant, Rows, Untrusted, table
 
@@ -115,11 +115,6 @@ class Step:
     refs: tuple[str, ...]
     insecure_demo: bool
     payload: str
-
-    @property
-    def payload_available(self) -> bool:
-        """Whether the payload was there, opened and matched its commitment."""
-        return self.payload == AVAILABLE
 
 
 class Runs:

@@ -7,11 +7,9 @@ events say, and a difference is a failure like any other.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -23,6 +21,7 @@ from rich.text import Text
 from tenuto.adapters.tilefiles import TileLedger
 from tenuto.following import Follower
 from tenuto.ledger import LedgerReader, SessionHead
+from tenuto.log.durable import write_durably
 from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
 from tenuto.verification import LogWalk, VerificationFailed, Verified
@@ -151,12 +150,8 @@ def load_seen(folder: Path) -> Seen | None:
 
 
 def save_seen(folder: Path, seen: Seen) -> None:
-    """Keep the checkpoint for the next verification, whole or not at all."""
-    with suppress(FileExistsError):
-        folder.mkdir(parents=True, mode=0o700)
-    staged = folder / f"{SEEN_FILE}.{os.getpid()}"
-    staged.write_bytes(msgspec.json.encode(seen) + b"\n")
-    staged.replace(folder / SEEN_FILE)
+    """Keep the checkpoint for the next verification, whole or not at all, also after the power fails."""
+    write_durably({folder / SEEN_FILE: msgspec.json.encode(seen) + b"\n"})
 
 
 def _columns_compared(live: LiveLedger) -> Callable[[list[Verified]], None]:

@@ -14,6 +14,8 @@ from tenuto.clock import SystemClock
 from tenuto.embedded import EmbeddedBroker
 from tenuto.events import KeyRevoked, RecordEquivocation, RecordGap, RecordRefused
 from tenuto.ingest import Ingest
+from tenuto.running import run_until
+from tenuto.telemetry import Telemetry
 
 from tests.check_ledger import check_ledger
 from tests.conftest import Database
@@ -97,7 +99,7 @@ def test_two_ingests_share_the_partitions_while_keys_change(plant: Plant) -> Non
 
     def run(ingest: Ingest) -> None:
         try:
-            ingest.run(stop)
+            run_until(stop, ingest.advance, Telemetry("test"), idle_seconds=0.005)
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 

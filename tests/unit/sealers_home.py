@@ -16,7 +16,7 @@ from tenuto.log.note import Cosigner, NoteSigner, NoteVerifier
 from tenuto.log.tiles import TileFolder, verify_tiles
 from tenuto.log.witness import Witness
 from tenuto.log.witnessing import AddCheckpoint
-from tenuto.sealing import Sealed, Sealer
+from tenuto.sealing import Published, Sealer
 
 from tests.unit.log.naive import StoppedClock
 
@@ -74,7 +74,7 @@ class Home:
         ) as sealer:  # fmt: skip
             yield sealer
 
-    def seal(self, witnesses: Sequence[CheckpointWitness] = ()) -> Sealed | None:
+    def seal(self, witnesses: Sequence[CheckpointWitness] = ()) -> Published | None:
         """One step of a sealer that has just been started."""
         with self.sealer(witnesses) as sealer:
             return sealer.seal()

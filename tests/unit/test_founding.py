@@ -17,12 +17,14 @@ from tenuto.trust import TRUST_FILE, load_trust
 ORIGIN = "tenuto.test/founded"
 
 
-def test_a_founded_home_has_five_closed_keys_and_a_public_file_that_names_them(tmp_path: Path) -> None:
+def test_a_founded_home_has_five_closed_keys_and_a_public_file_that_names_none_of_them(tmp_path: Path) -> None:
     trust = found(tmp_path, ORIGIN)
     keys = tmp_path / "keys"
     assert {file.name for file in keys.iterdir()} == {
-        "root.seed", "log.key", "witness.key", "storage.key", "epoch-1.key",
+        "root.seed", "log.key", "witness.key", "storage.key", "epoch-1.key", TRUST_FILE,
     }  # fmt: skip
+    assert (keys / TRUST_FILE).read_bytes() == (tmp_path / TRUST_FILE).read_bytes()
+    (keys / TRUST_FILE).unlink()
     assert load_trust(tmp_path) == trust
     assert trust.root == keyfiles.load_signer(keys, ROOT).public_key
     assert trust.log_key == keyfiles.load_log_signer(keys, ORIGIN).vkey
@@ -53,9 +55,20 @@ def test_a_home_is_founded_once(tmp_path: Path) -> None:
 def test_keys_without_a_trust_file_are_not_touched(tmp_path: Path) -> None:
     found(tmp_path, ORIGIN)
     (tmp_path / TRUST_FILE).unlink()
+    (tmp_path / "keys" / TRUST_FILE).unlink()
     before = {file.name: file.read_text() for file in (tmp_path / "keys").iterdir()}
     with pytest.raises(NotConfigured, match=f"no {re.escape(TRUST_FILE)}"):
         found(tmp_path, ORIGIN)
+    assert {file.name: file.read_text() for file in (tmp_path / "keys").iterdir()} == before
+
+
+def test_an_attempt_that_came_as_far_as_the_keys_is_finished_with_them(tmp_path: Path) -> None:
+    trust = found(tmp_path, ORIGIN)
+    (tmp_path / TRUST_FILE).unlink()
+    before = {file.name: file.read_text() for file in (tmp_path / "keys").iterdir()}
+    with pytest.raises(NotConfigured, match="holds keys"):
+        found(tmp_path, "another.example/log")
+    assert found(tmp_path, ORIGIN) == trust == load_trust(tmp_path)
     assert {file.name: file.read_text() for file in (tmp_path / "keys").iterdir()} == before
 
 

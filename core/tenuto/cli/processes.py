@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..errors import Busy
 from ..settings import Settings, load_settings
 from ..telemetry import Telemetry
 
@@ -30,14 +29,7 @@ def ingest() -> None:
     settings = _begin()
     stop = stop_flag()
     with _telemetry(settings, "ingest") as telemetry, open_ingest(settings) as door:
-
-        def step() -> int:
-            entered = door.step()
-            if door.waiting is not None and not entered:
-                raise Busy(door.waiting)
-            return entered
-
-        run_until(stop, step, telemetry, idle_seconds=INGEST_IDLE_SECONDS)
+        run_until(stop, door.advance, telemetry, idle_seconds=INGEST_IDLE_SECONDS)
 
 
 def seal() -> None:
@@ -48,7 +40,12 @@ def seal() -> None:
     settings = _begin()
     stop = stop_flag()
     with _telemetry(settings, "seal") as telemetry, open_sealer(settings) as sealer:
-        run_until(stop, sealer.seal, telemetry, idle_seconds=settings.seal_milliseconds / 1000)
+
+        def step() -> int:
+            published = sealer.seal()
+            return 0 if published is None else published.events
+
+        run_until(stop, step, telemetry, idle_seconds=settings.seal_milliseconds / 1000)
 
 
 def witness(

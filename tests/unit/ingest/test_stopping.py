@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
 from tenuto.adapters.memory import MemoryLedger
 from tenuto.bus import TopicMissing
-from tenuto.errors import NotConfigured
+from tenuto.errors import Busy, NotConfigured
 from tenuto.events import (
     KeyRevoked,
     RecordEquivocation,
@@ -17,7 +18,9 @@ from tenuto.events import (
 from tenuto.ingest import Ingest
 from tenuto.intake.judging import TooManyRefusals
 from tenuto.ledger import HeadsMoved, NotOwner
+from tenuto.running import run_until
 from tenuto.settings import EVENTS_TOPIC
+from tenuto.telemetry import Telemetry
 
 from tests.unit.ingest.place import Place, opened, other_than
 from tests.written import TRUST, Author, Written, batch_of, genesis, judge
@@ -168,7 +171,8 @@ def test_it_runs_until_it_is_told_to_stop(place: Place) -> None:
     stop = threading.Event()
     author = Author("deployment")
     place.publish(*author.session_of(3))
-    thread = threading.Thread(target=place.ingest.run, args=(stop,))
+    loop = partial(run_until, stop, place.ingest.advance, Telemetry("test"), idle_seconds=0.005)
+    thread = threading.Thread(target=loop)
     thread.start()
     for _ in range(500):
         if place.store.head().size == 8:
@@ -186,3 +190,15 @@ def test_a_topic_that_no_event_could_name_is_refused_at_once(place: Place) -> No
             place.bus, place.store, judge=judge(), root_public_key=TRUST.root, clock=place.clock,
             share=("Tenuto_Events", None),
         )  # fmt: skip
+
+
+def test_a_loop_learns_what_is_waited_for_only_when_nothing_entered(place: Place) -> None:
+    author = Author("deployment")
+    place.publish(*author.session_of(1))
+    assert place.ingest.advance() == 1
+    place.publish(*Author("deployment").session_of(1))
+    place.store.append = lambda batch: (_ for _ in ()).throw(HeadsMoved("faster"))  # type: ignore[method-assign]
+    with pytest.raises(Busy, match="put off"):
+        place.ingest.advance()
+    del place.store.append  # type: ignore[method-assign]
+    assert place.ingest.advance() == 1

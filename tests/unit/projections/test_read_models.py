@@ -10,6 +10,7 @@ from tenuto.events import EVENT_CLASSES, KeyRevoked, KeyRotated, RunFinished, To
 from tenuto.signing import SeedSigner
 from tenuto_projections import alerts, fleet, inbox, runs, stages
 from tenuto_projections.integrity import COUNTS, Counts
+from tenuto_projections.payloads import AVAILABLE
 from tenuto_projections.projection import Projection
 
 from . import story
@@ -49,7 +50,7 @@ def test_votes_stand_in_the_timeline_of_the_run_that_asked() -> None:
     steps = runs.timeline(connection, "r1")
     assert [step.kind for step in steps] == ["run.started", "approval.requested", "approval.opened", "approval.signed"]
     assert [step.insecure_demo for step in steps] == [False, False, True, True]
-    assert [step.payload_available for step in steps] == [True, True, False, True]
+    assert [step.payload == AVAILABLE for step in steps] == [True, True, False, True]
     assert runs.timeline(connection, "r1", after=steps[1].position) == steps[2:]
 
 
