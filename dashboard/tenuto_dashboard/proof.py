@@ -59,9 +59,10 @@ def attacks(here: Integrity) -> Node:
 
 
 def yourself() -> Node:
-    """Return how a stranger checks all this with the trust file alone."""
-    said = "Do not take this page's word for it. On any machine that has the trust file:"
-    command = box("command", "tenuto verify", tag="pre", copy="tenuto verify")
+    """Return how a stranger checks all this, with a copy of the published files and no database."""
+    said = "Do not take this page's word for it. On any machine, with a copy of the log's folder and the trust file:"
+    text = "tenuto verify --log log --trust trust.json"
+    command = box("command", text, tag="pre", copy=text)
     body = box("panel-body stack", box("soft", said), command, box("soft", "Exit code 0: it holds. 3: it names the first event and step that fails."))
     return box("panel", box("panel-head", box("", "Verify it yourself", tag="h2")), body)
 
