@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import msgspec
-from tenuto.errors import Refused
+from tenuto.errors import UNREADABLE, Refused
 
 from .git import Entry, Repository
 from .text import visible_line
@@ -109,7 +109,7 @@ def _member(entry: Entry, size: int) -> tarfile.TarInfo:
 def _service(content: bytes) -> Service:
     try:
         return msgspec.json.decode(content, type=Service)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ArtifactRefused(f"{SERVICE_FILE} does not describe a service: {error}.") from error
 
 

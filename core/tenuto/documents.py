@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .errors import Refused
+from .errors import UNREADABLE, Refused
 
 PREFIX = "application/vnd.tenuto."
+DEPTH_MAX = 64
+"""How deep lists and objects may be nested; who shows or exports a document walks it, and must come back."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -151,20 +153,38 @@ def to_payload(document: Document) -> tuple[str, bytes]:
 
 
 def from_payload(payload: bytes | None, document: type[AnyDocument]) -> AnyDocument:
-    """Read a payload as `document`; raises Refused (reason payload) when it is not one."""
+    """Read a payload as `document`; raises Refused (reason payload) when it is not one, or nested above DEPTH_MAX (64)."""
+    payload = payload or b""
     try:
-        return msgspec.json.decode(payload or b"", type=document)
-    except msgspec.MsgspecError as error:
+        found = msgspec.json.decode(payload, type=document)
+        too_deep = _is_too_deep(payload)
+    except UNREADABLE as error:
         raise Refused(f"The payload is not a {document.__name__}: {error}.", reason="payload") from error
+    if too_deep:
+        sentence = f"The payload is not a {document.__name__}: it is nested more than {DEPTH_MAX} deep."
+        raise Refused(sentence, reason="payload")
+    return found
 
 
 def readable(media: str | None, payload: bytes | None) -> Any:
-    """Return a payload for showing: decoded JSON, text, or a note about its length; never raises."""
+    """Return a payload for showing: decoded JSON where it is that and not too deep, else text; never raises."""
     if payload is None:
         return None
     if media is not None and media.endswith("json"):
         try:
-            return msgspec.json.decode(payload)
-        except msgspec.MsgspecError:
+            if not _is_too_deep(payload):
+                return msgspec.json.decode(payload)
+        except UNREADABLE:
             pass
     return payload.decode("utf-8", errors="replace")
+
+
+def _is_too_deep(payload: bytes) -> bool:
+    """Tell whether JSON is nested above DEPTH_MAX; raises what decoding raises."""
+    if payload.count(b"[") + payload.count(b"{") <= DEPTH_MAX:
+        return False
+    level = [msgspec.json.decode(payload)]
+    for _ in range(DEPTH_MAX):
+        lists = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [inner for one in lists for inner in one]
+    return any(isinstance(one, dict | list) for one in level)

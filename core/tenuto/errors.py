@@ -5,6 +5,19 @@ busy (`Busy`: nothing is at fault, offer the same thing again). Any other except
 """
 
 
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that decoding a stranger's JSON may raise: not JSON or of another shape, not UTF-8, or nested beyond any sense.
+
+Whoever decodes bytes that somebody else wrote catches these three and refuses; one forgotten would be a way to stop us.
+"""
+
+
 class TenutoError(Exception):
     """Base of all errors that Tenuto raises on purpose; `str(error)` is a sentence a person can act on."""
 

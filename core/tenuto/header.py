@@ -12,7 +12,7 @@ from typing import Any, Union
 
 import msgspec
 
-from .errors import Refused
+from .errors import UNREADABLE, Refused
 from .events import EVENT_CLASSES, HEADER_BYTES_MAX, KINDS, Event
 from .events.base import HEADER_VERSION
 
@@ -50,7 +50,7 @@ def decode(header: bytes) -> Event:
         raise HeaderRefused(sentence, reason="oversized")
     try:
         event: Event = _decode(header)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise _explained(header, error) from error
     if _encode(event) != header:
         raise HeaderRefused("The header is not in the one form that this version writes (order, spacing, repeated keys).")
@@ -72,10 +72,15 @@ def _demand_whole_payload(event: Event) -> None:
 def _explained(header: bytes, error: Exception) -> HeaderRefused:
     try:
         peek = msgspec.json.decode(header, type=_Peek)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return HeaderRefused(f"The header is not JSON of an event: {error}.")
     if peek.v != HEADER_VERSION:
-        return HeaderRefused(f"Header version {peek.v!r:.40} is unknown; this is {HEADER_VERSION}.", reason="unknown_version")
-    if peek.kind not in KINDS:
-        return HeaderRefused(f"The kind {peek.kind!r:.80} is not in the vocabulary.", reason="unknown_kind")
+        return HeaderRefused(f"Header version {_told(peek.v):.40} is unknown; this is {HEADER_VERSION}.", reason="unknown_version")
+    if not isinstance(peek.kind, str) or peek.kind not in KINDS:
+        return HeaderRefused(f"The kind {_told(peek.kind):.80} is not in the vocabulary.", reason="unknown_kind")
     return HeaderRefused(f"The header of kind {peek.kind} is refused: {error}.")
+
+
+def _told(value: Any) -> str:
+    """Return a foreign value for a sentence; of a list or an object only that it is one, since it may be of any depth."""
+    return f"a {type(value).__name__}" if isinstance(value, list | dict) else repr(value)

@@ -94,16 +94,22 @@ def sign_header(signer: Signer, header: bytes) -> bytes:
 
 
 def verify_header(header: bytes, signature: bytes, public_key: bytes) -> None:
-    """Raise SignatureRefused unless `signature` is the author's over exactly these header bytes.
+    """Raise SignatureRefused unless `signature` is the author's over exactly these header bytes."""
+    verify_signature(pae(header), signature, public_key)
 
-    libsodium releases the GIL here, so a thread pool verifies on all cores.
+
+def verify_signature(message: bytes, signature: bytes, public_key: bytes) -> None:
+    """Raise SignatureRefused unless `signature` is this Ed25519 key's over `message`; the one place where we verify.
+
+    Stricter than RFC 8032 5.1.7 where that leaves room: a key or an R of small order is refused as well, and so is a key
+    in a second spelling. libsodium releases the GIL here, so a thread pool verifies on all cores.
     """
     if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:  # the binding does not look at lengths
         raise SignatureRefused(f"The signature has {len(signature)} bytes and the key {len(public_key)}; 64 and 32 are right.")
     try:
-        bindings.crypto_sign_open(signature + pae(header), public_key)
+        bindings.crypto_sign_open(signature + message, public_key)
     except (BadSignatureError, CryptoError, ValueError) as error:
-        raise SignatureRefused("The signature does not hold over these header bytes under the author's key.") from error
+        raise SignatureRefused("The signature does not hold over these bytes under this key.") from error
 
 
 def verify_public_key(public_key: bytes) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from .errors import NotConfigured
+from .errors import UNREADABLE, NotConfigured
 from .log.durable import write_durably
 
 TRUST_FILE = "trust.json"
@@ -48,5 +48,5 @@ def load_trust(path: Path) -> Trust:
         return msgspec.json.decode(file.read_bytes(), type=Trust)
     except FileNotFoundError:
         raise NotConfigured(f"There is no trust file at {file}. Run `tenuto init` once, or name the file with --trust.") from None
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise NotConfigured(f"The trust file {file} cannot be read: {error}.") from error

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from tenuto.adapters.tilefiles import TileLedger
+from tenuto.errors import UNREADABLE
 from tenuto.following import Follower
 from tenuto.ledger import LedgerReader, SessionHead
 from tenuto.log.durable import write_durably
@@ -145,7 +146,7 @@ def load_seen(folder: Path) -> Seen | None:
         return msgspec.json.decode(file.read_bytes(), type=Seen)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise VerificationFailed(9, f"{file}, which holds the last checkpoint seen, is damaged: {error}") from error
 
 

@@ -1,7 +1,7 @@
 """Programs that we did not write, built from the Go module registry, to meet ours: a C2SP witness and client libraries.
 
-`go/go.mod` pins them and `go/go.sum` holds the hash of every file; `go/main.go` is ours and only wires the libraries to a
-command line. What is built goes to a cache outside the tree, `$XDG_CACHE_HOME/tenuto/interop-<hash of the inputs>`, once
+`go/go.mod` pins them and `go/go.sum` holds the hash of every file; `go/main.go` and `go/verdicts/main.go` are ours and
+only wire the libraries to a command line. What is built goes to a cache outside the tree, `$XDG_CACHE_HOME/tenuto/interop-<hash of the inputs>`, once
 per machine. The witness is `litewitness`, as its authors run it: its key behind an ssh-agent socket, its state in SQLite.
 """
 
@@ -30,14 +30,16 @@ from tenuto.log.note import Cosigner, encode_base64
 
 HERE = Path(__file__).parent / "go"
 WITNESS_PACKAGE = "filippo.io/torchwood/cmd/litewitness"
+INPUTS = ("go.mod", "go.sum", "main.go", "verdicts/main.go")
 GO_VERSION_MIN = (1, 25)
 BUILD_SECONDS_MAX = 280
 RUN_SECONDS_MAX = 60
+JUDGE_SECONDS_MAX = 240
 START_SECONDS_MAX = 30.0
 
 
 class ForeignPrograms:
-    """The folder with the two programs, `litewitness` and `interop`."""
+    """The folder with the three programs, `litewitness`, `interop` and `verdicts`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,6 +54,18 @@ class ForeignPrograms:
             raise ForeignRefusal(ended.stderr.strip())
         found: dict[str, Any] = json.loads(ended.stdout)
         return found
+
+    def judge(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Ask `verdicts` all of this at once; returns one answer for each."""
+        asked = "".join(f"{json.dumps(request)}\n" for request in requests)
+        ended = subprocess.run(
+            [self.folder / "verdicts"],
+            input=asked, capture_output=True, text=True, timeout=JUDGE_SECONDS_MAX, check=False, env={"PATH": os.defpath},
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        answers = [json.loads(line) for line in ended.stdout.splitlines()]
+        assert len(answers) == len(requests)
+        return answers
 
 
 class ForeignRefusal(Exception):
@@ -158,13 +172,13 @@ def served(folder: Path) -> Iterator[str]:
 def built_programs() -> ForeignPrograms:
     """Return the programs, building them if this machine has none from these inputs; raises PartMissing."""
     go, version = find_go()
-    inputs = b"".join((HERE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go"))
+    inputs = b"".join((HERE / name).read_bytes() for name in INPUTS)
     label = hashlib.sha256(inputs + version.encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tenuto" / f"interop-{label}"
     if not cache.exists():
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent, prefix="building-") as scratch:
-            build([go, "build", "-o", f"{scratch}/built/", ".", WITNESS_PACKAGE])
+            build([go, "build", "-o", f"{scratch}/built/", ".", "./verdicts", WITNESS_PACKAGE])
             try:
                 (Path(scratch) / "built").rename(cache)
             except OSError:

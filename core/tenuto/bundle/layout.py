@@ -22,7 +22,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from ..errors import Refused
+from ..errors import UNREADABLE, Refused
 from ..events import HEADER_BYTES_MAX, PAYLOAD_BYTES_MAX, Event
 from ..events.base import Moment
 from ..log.note import NOTE_BYTES_MAX, encode_base64
@@ -113,7 +113,7 @@ def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest in these bytes; raises BundleRefused."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleRefused(f"{MANIFEST_FILE} is not that of a bundle of format {FORMAT}: {error}.") from error
     if manifest.to_bytes() != data:
         raise BundleRefused(f"{MANIFEST_FILE} is not in the one spelling that a bundle has.")
@@ -129,7 +129,7 @@ def parse_trust(data: bytes) -> Trust:
     """Return the bundle's own copy of the trust file; raises BundleRefused."""
     try:
         trust = msgspec.json.decode(data, type=Trust)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BundleRefused(f"{TRUST_FILE} of the bundle cannot be read: {error}.") from error
     if spelled(trust) != data:
         raise BundleRefused(f"{TRUST_FILE} of the bundle is not in the one spelling that it has.")

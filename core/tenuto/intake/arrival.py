@@ -14,7 +14,7 @@ from .. import envelope as envelopes
 from .. import header as headers
 from ..bus import BusRecord
 from ..envelope import Envelope
-from ..errors import Refused
+from ..errors import UNREADABLE, Refused
 from ..events import Event
 from ..events.base import Name
 from ..keyring import Key
@@ -100,7 +100,7 @@ class Arrival:
             return None, None
         try:
             found = msgspec.json.decode(self.envelope.header, type=_Claims)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             return None, None
         return _converted(found.author, Name), _converted(found.session, UUID)
 

@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nacl import bindings
-from nacl.exceptions import BadSignatureError, CryptoError
 
 from ..errors import Refused
-from ..signing import SEED_BYTES, SIGNATURE_BYTES, KeyRefused, verify_public_key
+from ..signing import SEED_BYTES, SIGNATURE_BYTES, KeyRefused, SignatureRefused, verify_public_key, verify_signature
 
 ED25519 = 0x01
 COSIGNATURE = 0x04
@@ -86,10 +85,8 @@ class NoteVerifier:
         if self.algorithm == COSIGNATURE:
             made, message = made[_TIMESTAMP.size :], _cosigned(text, made)
         try:
-            if len(made) != SIGNATURE_BYTES:
-                raise BadSignatureError("wrong length")
-            bindings.crypto_sign_open(made + message, self.public_key)
-        except (BadSignatureError, CryptoError, ValueError) as error:
+            verify_signature(message, made, self.public_key)
+        except SignatureRefused as error:
             raise NoteRefused(f"The note carries a signature in the name of {self.name} that does not hold.") from error
 
 

@@ -103,6 +103,7 @@ def consistency_proof(old_size: int, new_size: int, source: HashSource) -> tuple
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
     """Raise ProofRefused unless `leaf` is the leaf hash of entry `index` of `size` under `root` (RFC 9162 2.1.3.2)."""
     _demand_hashes(proof)
+    _demand_lengths((leaf, root))
     if not 0 <= index < size <= SIZE_MAX:
         raise ProofRefused(f"There is no entry {index} in a log of {size}.")
     place, last, node = index, size - 1, leaf
@@ -123,11 +124,12 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
     """Raise ProofRefused unless the new tree begins with all of the old one (RFC 9162 2.1.4.2)."""
     _demand_hashes(proof)
+    _demand_lengths((old_root, new_root))
     if not 0 <= old_size <= new_size <= SIZE_MAX:
         raise ProofRefused(f"A log of {new_size} entries cannot extend one of {old_size}.")
     if old_size in (0, new_size):
         expected = EMPTY_ROOT if old_size == 0 else new_root
-        if proof or old_root != expected:
+        if proof or old_root != expected or (new_size == 0 and new_root != EMPTY_ROOT):
             raise ProofRefused(f"From {old_size} to {new_size} entries no proof is needed, but the roots must agree.")
         return
     if old_size & (old_size - 1) == 0:
@@ -199,7 +201,11 @@ def _walked_up(place: int, last: int, proof: Sequence[bytes]) -> tuple[bytes, by
 def _demand_hashes(proof: Sequence[bytes]) -> None:
     if len(proof) > PROOF_HASHES_MAX:
         raise ProofRefused(f"The proof has {len(proof)} hashes; at most {PROOF_HASHES_MAX} are allowed.")
-    if any(len(proof_hash) != HASH_BYTES for proof_hash in proof):
+    _demand_lengths(proof)
+
+
+def _demand_lengths(hashes: Sequence[bytes]) -> None:
+    if any(len(one) != HASH_BYTES for one in hashes):
         raise ProofRefused(f"The proof contains a hash that is not {HASH_BYTES} bytes long.")
 
 

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 import msgspec
-from tenuto.errors import Busy, NotConfigured
+from tenuto.errors import UNREADABLE, Busy, NotConfigured
 from tenuto.events.base import Hash
 from tenuto.log.merkle import EMPTY_ROOT
 from tenuto.verification import VerificationFailed
@@ -71,7 +71,7 @@ class CursorFile:
         except FileNotFoundError:
             self.save(fresh)
             return fresh
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise NotConfigured(f"The cursor {self.path} cannot be read: {error}. Name another one.") from error
         if found.version != CURSOR_VERSION or found.size < 0:
             raise NotConfigured(f"The cursor {self.path} is not one that this version writes. Name another one.")

@@ -7,6 +7,7 @@ tool filippo.io/torchwood/cmd/litewitness
 require (
 	filippo.io/torchwood v0.6.1
 	github.com/transparency-dev/formats v0.1.1
+	github.com/transparency-dev/merkle v0.0.2
 	golang.org/x/crypto v0.52.0
 	golang.org/x/mod v0.36.0
 )

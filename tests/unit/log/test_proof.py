@@ -228,3 +228,19 @@ def test_a_proof_text_is_bounded() -> None:
         parse_log_proof(LogProof(0, (), NOTE, bytes(EXTRA_BYTES_MAX + 1)).to_text())
     with pytest.raises(ProofRefused, match="at most"):
         parse_log_proof(bytes(PROOF_TEXT_BYTES_MAX + 1))
+
+
+def test_the_empty_tree_has_one_root_on_both_sides_of_a_consistency_proof() -> None:
+    verify_consistency(0, EMPTY_ROOT, 0, EMPTY_ROOT, ())
+    for roots in ((EMPTY_ROOT, ROOTS[1]), (ROOTS[1], EMPTY_ROOT), (ROOTS[1], ROOTS[1])):
+        with pytest.raises(ProofRefused):
+            verify_consistency(0, roots[0], 0, roots[1], ())
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 64])
+def test_a_leaf_or_a_root_that_is_no_hash_is_refused_even_where_both_are_the_same(length: int) -> None:
+    other = bytes(length)
+    with pytest.raises(ProofRefused, match="not 32 bytes"):
+        verify_inclusion(other, 0, 1, (), other)
+    with pytest.raises(ProofRefused, match="not 32 bytes"):
+        verify_consistency(3, other, 3, other, ())
