@@ -37,6 +37,7 @@ class Drain:
         self._published = 0  # the highest number handed over since the last start
         self._offsets: dict[int, int] = {}
         self._oldest, self._since, self._patience = 0, time.monotonic(), patience_seconds
+        self.away = False  # whether the bus took nothing when it was tried last
         self._again, self._wake, self.stopping = threading.Event(), threading.Event(), threading.Event()
 
     def run(self) -> None:
@@ -88,8 +89,10 @@ class Drain:
         try:
             places = self._publish(rows)
         except Busy:
+            self.away = True
             self.start_over()
             raise
+        self.away = False
         self._published = rows[len(places) - 1].number
         if self._ran_back(places):
             self.start_over()

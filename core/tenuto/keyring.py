@@ -15,7 +15,9 @@ from .events import Event, KeyRegistered, KeyRevoked, KeyRotated
 from .signing import key_id, verify_public_key
 
 ROOT = "root"
-_OWN = frozenset({"session.opened", "session.closed", "key.rotated", "key.revoked", "record.lost"})
+_OWN = frozenset({
+    "session.opened", "session.closed", "key.rotated", "key.revoked", "record.lost", "record.spooled", "record.unaccounted",
+})  # fmt: skip
 _GATE = frozenset({
     "tool.requested", "tool.started", "tool.finished", "tool.failed", "tool.unknown", "policy.decided",
     "approval.requested", "approval.granted", "approval.denied", "approval.expired", "approval.consumed",

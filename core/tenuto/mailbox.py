@@ -27,7 +27,7 @@ from .bus import BusRecord, OffsetGone, TopicChanged, TopicMissing, TopicReader
 from .enclosure import DeliveryRefused, Enclosure, parse_enclosure, refusing, verify_enclosure
 from .envelope import parse, split_state
 from .errors import Busy, Refused
-from .events import Event, MessageSent, RecordRefused
+from .events import Event, MessageSent, RecordLost, RecordRefused, RecordUnaccounted, SessionClosed, SessionOpened
 from .keyring import Key, Keyring
 from .payload import open_payload
 from .signing import Signer, verify_header
@@ -312,7 +312,16 @@ class Mailbox:
             )  # fmt: skip
             return
         self._spool.remove(event.id)
+        self._account(event)
         batch.receipts[event.id] = Receipt(enclosure.position, enclosure.recorded_at)
+
+    def _account(self, event: Event) -> None:
+        """Follow this author's sessions that another spool wrote; see `accounting`."""
+        self._spool.note_elsewhere(event.session, event.seq, closed=isinstance(event, SessionClosed))
+        if isinstance(event, (RecordLost, RecordUnaccounted)):
+            self._spool.told(event.lost_session)
+        if isinstance(event, SessionOpened) and self._spool.wrote(event.session):
+            self._spool.judge_elsewhere()
 
     def _take_refusal(self, event: RecordRefused, position: int) -> None:
         refused = self._spool.refuse(bytes.fromhex(event.record_sha256), event.reason, position)

@@ -25,6 +25,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 from . import header as headers
+from .accounting import Accounts
 from .bus import Publisher
 from .clock import Clock, NewId, from_micros, micros
 from .documents import Document, to_payload
@@ -87,6 +88,7 @@ class Recorder:
         self._clock, self._new_id, self._receipt_seconds = clock, new_id, receipt_seconds
         self._sealer = PayloadSealer(bytes.fromhex(trust.epoch_public_key))
         self._drain = Drain(publisher, spool)
+        self.accounts = Accounts(spool, self._drain, clock, lambda kind, fields: self._keep(kind, dict(fields), None))
         self._session: UUID | None = None
         self._closed = False
         self._door = threading.Lock()  # from reading the chain to having moved it
@@ -117,6 +119,8 @@ class Recorder:
         for loss in losses:
             log.error("%s: events %s to %s of session %s are lost.", self.author, loss.first_seq, loss.last_seq, loss.session)
             self.record(RecordLost, lost_session=loss.session, first_seq=loss.first_seq, last_seq=loss.last_seq)
+            self._spool.told(loss.session)
+        self.accounts.begin(begun)
         return begun
 
     def record(
@@ -320,6 +324,7 @@ class Recorder:
         try:
             if self.room_seconds is None:
                 self.room_seconds = CLOSE_SECONDS
+            self.accounts.finish()
             self.record(SessionClosed, outcome=outcome)
             self.flush(CLOSE_SECONDS)
         except Busy as busy:
@@ -371,6 +376,7 @@ class Recorder:
                 # The inbox was made anew, so the broker lost it, and most likely what was on its way as well.
                 renewals = mailbox.renewals
                 self._drain.start_over()
+            self.accounts.look()
             for refusal in mailbox.take_refusals():
                 self._put_on_record(mailbox, refusal)
 

@@ -17,7 +17,8 @@ from itertools import count
 from pathlib import Path
 from uuid import UUID
 
-from .spool import Spool, SpoolDamaged, connect, take_ownership
+from .spool import Spool
+from .spoolfile import SpoolDamaged, connect, take_ownership
 
 DAMAGED, TOLD = "damaged", "told"
 _COMPANIONS = ("", "-wal", "-shm")

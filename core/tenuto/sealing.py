@@ -10,9 +10,12 @@ The order of a step is what makes a crash at any point harmless:
  2. swap        the signed state, durably; FROM HERE ON the checkpoint exists, and everything below follows from it
  3. apply       the staged tiles to the log folder
  4. publish     the signed checkpoint
- 5. cosign      ask the witnesses, and publish the note again with their cosignatures
+ 5. cosign      ask the witnesses
+ 6. keep        the cosigned note, durably, in the state and in the log folder's archive
+ 7. publish     that note in place of the one without cosignatures
 
-Every step begins by carrying out 3 and 4 for the state it finds. That is the whole recovery.
+Every step begins by carrying out 3 and 4 for the state it finds, and the first also 7. That is the whole recovery. What a
+witness cosigned and a crash or the network took on its way back is asked for again before the next is (`log.cosigning`).
 """
 
 from __future__ import annotations
@@ -31,11 +34,12 @@ import msgspec
 from .clock import Clock
 from .errors import Busy, TenutoError
 from .ledger import Head, LedgerReader
+from .log.archive import ArchiveRefused, CheckpointArchive
 from .log.checkpoint import Checkpoint, CheckpointRefused, parse_checkpoint, sign_checkpoint
 from .log.cosigning import CheckpointWitness, Cosigning
 from .log.durable import write_durably
 from .log.merkle import Frontier, leaf_hash
-from .log.note import NoteRefused, NoteSigner, open_note
+from .log.note import NoteRefused, NoteSigner, NoteVerifier, open_note, parse_note
 from .log.proof import tree_root
 from .log.tiles import TileFolder, TileMissing, TilesRefused
 
@@ -97,7 +101,8 @@ class Sealer:
     ) -> None:
         """`state` is the sealer's own folder: back it up, and never let the database's owner write there."""
         self._reader, self._tiles, self._state, self._signer, self._origin = reader, tiles, state, signer, origin
-        self._cosigning = Cosigning(witnesses, tiles, clock)
+        self._cosigning = Cosigning(witnesses, tiles, clock, recall=self._lost_note)
+        self._archive = CheckpointArchive(state)
         self._lock: BinaryIO | None = None
         self._ready = False
         self._published: bytes | None = None
@@ -141,6 +146,7 @@ class Sealer:
         self._published = self._published_before(signed)
         self._finish(signed)
         self._demand_tree(self._tiles, signed.tree)
+        self._publish_kept(signed)
         self._ready = True
         return signed
 
@@ -279,6 +285,40 @@ class Sealer:
             log.error("%s", alarm)
         came_in = cosigned.note != self._published
         if came_in:
+            self._ready = False  # until this is done: whatever interrupts it, the next step begins as after a restart
+            for note in (*cosigned.earlier, cosigned.note):
+                self._keep(note)
             self._publish(cosigned.note)
             write_durably({cosigned_file(self._state): cosigned.note})
+            self._ready = True
         return Published(checkpoint, events, cosigned.names, cosigned.alarms) if events or came_in else None
+
+    def _keep(self, note: bytes) -> None:
+        """Add a cosigned note to the archive, in the state first and then beside the log; nothing in it is replaced."""
+        try:
+            kept = self._archive.with_note(self._archive.merged(note))
+        except ArchiveRefused as refusal:
+            raise SealRefused(f"The archive of cosigned checkpoints was changed: {refusal}") from refusal
+        write_durably({folder / name: data for folder in (self._state, self._tiles.path) for name, data in kept.items()})
+
+    def _publish_kept(self, signed: SignedState) -> None:
+        """Publish the newest note as it was kept, if a crash came between; keep one that was published by an older release."""
+        kept = self._kept_note(signed.size) if signed.size else None
+        if kept is not None and kept.startswith(signed.note.encode()):
+            if kept != self._published:
+                self._publish(kept)
+        elif self._published is not None and len(parse_note(self._published)[1]) > 1:
+            self._keep(self._published)
+
+    def _lost_note(self, size: int, verifier: NoteVerifier) -> bytes | None:
+        """Return the note over `size` entries, unless the cosignature by this key is kept already."""
+        kept = self._kept_note(size)
+        if kept is None:
+            return sign_checkpoint(Checkpoint(self._origin, size, tree_root(size, self._tiles)), self._signer)
+        return None if any(verifier.made(signature) for signature in parse_note(kept)[1]) else kept
+
+    def _kept_note(self, size: int) -> bytes | None:
+        try:
+            return self._archive.note_over(size)
+        except ArchiveRefused as refusal:
+            raise SealRefused(f"The archive of cosigned checkpoints was changed: {refusal}") from refusal

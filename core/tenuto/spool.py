@@ -8,7 +8,7 @@ events for one place.
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -20,45 +20,12 @@ from uuid import UUID
 
 from .errors import Busy, NotConfigured
 from .ledger import SessionHead
+from .spoolfile import connect, identity, lock_file, take_ownership, write_again
 
 SPOOL_BYTES_MAX = 256 * 1024 * 1024
 REFUSED_KEPT_MAX = 10_000
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE owner (author TEXT NOT NULL, origin TEXT NOT NULL, root TEXT NOT NULL);
-CREATE TABLE chain (session BLOB NOT NULL, seq INTEGER NOT NULL, header_hash TEXT NOT NULL);
-CREATE TABLE outbox (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, session BLOB NOT NULL, seq INTEGER NOT NULL, event BLOB NOT NULL UNIQUE,
-    sha256 BLOB NOT NULL, at INTEGER NOT NULL, record BLOB NOT NULL
-);
-CREATE INDEX outbox_sha256 ON outbox (sha256);
-CREATE TABLE refused (
-    number INTEGER PRIMARY KEY, event BLOB NOT NULL UNIQUE, sha256 BLOB NOT NULL, reason TEXT NOT NULL,
-    position INTEGER NOT NULL
-);
-CREATE TABLE inbox (
-    identity TEXT NOT NULL, next_offset INTEGER NOT NULL, next_position INTEGER NOT NULL,
-    tree_size INTEGER NOT NULL, root BLOB NOT NULL
-);
-INSERT INTO inbox VALUES ('', 0, 0, 0, x'');
-CREATE TABLE key_news (position INTEGER PRIMARY KEY, state BLOB NOT NULL);
-CREATE TABLE message (position INTEGER PRIMARY KEY, record BLOB NOT NULL);
-CREATE TABLE total (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
-"""
-_TOTALS = """
-INSERT INTO total VALUES ('{0}', 0, 0);
-CREATE TRIGGER {0}_in AFTER INSERT ON {0} BEGIN
-    UPDATE total SET rows = rows + 1, bytes = bytes + length(new.record) WHERE name = '{0}';
-END;
-CREATE TRIGGER {0}_out AFTER DELETE ON {0} BEGIN
-    UPDATE total SET rows = rows - 1, bytes = bytes - length(old.record) WHERE name = '{0}';
-END;
-"""
-
-
-class SpoolDamaged(NotConfigured):
-    """The file is no database any more, or one with pages that do not fit together."""
+SEEN, OPEN, TOLD = "seen", "open", "told"
+log = logging.getLogger(__name__)
 
 
 class SpoolFull(Busy):
@@ -115,7 +82,7 @@ class Spool:
         except BaseException:
             os.close(self._ownership)
             raise
-        self._open, self._inside = True, False
+        self._open, self._inside, self._file = True, False, identity(path)
 
     def claim(self, author: str, origin: str, root: str) -> None:
         """Make this the spool of `author` for one log, or confirm it; raises NotConfigured when it is another's."""
@@ -138,8 +105,12 @@ class Spool:
     def append(self, outgoing: Outgoing) -> None:
         """Keep an event and move the chain; both are on disk on return, or neither when this raises.
 
-        Raises SpoolFull when it would exceed `bytes_max`; an empty spool takes any single record.
+        Raises SpoolFull when it would exceed `bytes_max`; an empty spool takes any single record. NotConfigured when the
+        file was deleted and cannot be put back, or another lies in its place: what is no longer on disk is no promise.
         """
+        with self._lock:
+            if not self._inside and identity(self.path) != self._file:
+                self._put_back()
         with self._transaction() as sql:
             rows, used = self.waiting()
             if rows and used + len(outgoing.record) > self.bytes_max:
@@ -156,6 +127,8 @@ class Spool:
                     outgoing.record,
                 ),
             )
+            if outgoing.seq == 0:
+                sql.execute("INSERT OR IGNORE INTO written VALUES (?)", (outgoing.session.bytes,))
             sql.execute("DELETE FROM chain")
             sql.execute(
                 "INSERT INTO chain VALUES (?, ?, ?)", (outgoing.session.bytes, outgoing.seq, outgoing.header_hash)
@@ -176,6 +149,12 @@ class Spool:
             row: tuple[int, int] | None
             row = self._connection.execute("SELECT number, at FROM outbox ORDER BY number LIMIT 1").fetchone()
         return row
+
+    def last_number(self) -> int:
+        """Return the highest `number` ever given; 0 before the first."""
+        with self._lock:
+            row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return 0 if row is None else int(row[0])
 
     def pending(self, after: int, limit: int) -> list[Outgoing]:
         """Return up to `limit` events without receipt, in order, from the first `number` above `after`."""
@@ -256,6 +235,40 @@ class Spool:
         with self._lock:
             return self._connection.execute("SELECT position, state FROM key_news ORDER BY position").fetchall()
 
+    def note_elsewhere(self, session: UUID, seq: int, *, closed: bool) -> None:
+        """The ledger has an event of this author; remember its session unless that one went through this file."""
+        query = (
+            "INSERT INTO elsewhere VALUES (?, ?, ?, ?) ON CONFLICT (session) "
+            "DO UPDATE SET seq = max(seq, excluded.seq), closed = max(closed, excluded.closed)"
+        )
+        with self._transaction() as sql:
+            if sql.execute("SELECT 1 FROM written WHERE session = ?", (session.bytes,)).fetchone() is None:
+                sql.execute(query, (session.bytes, seq, closed, SEEN))
+
+    def wrote(self, session: UUID) -> bool:
+        """Whether this session went through this file."""
+        with self._lock:
+            found = self._connection.execute("SELECT 1 FROM written WHERE session = ?", (session.bytes,)).fetchone()
+        return found is not None
+
+    def judge_elsewhere(self) -> None:
+        """Everything of earlier lives has been seen: sessions from elsewhere without a close are open now."""
+        with self._transaction() as sql:
+            sql.execute("UPDATE elsewhere SET stage = ? WHERE stage = ? AND NOT closed", (OPEN, SEEN))
+
+    def told(self, session: UUID) -> None:
+        """What became of this session is on record."""
+        query = "INSERT INTO elsewhere VALUES (?, 0, 0, ?) ON CONFLICT (session) DO UPDATE SET stage = excluded.stage"
+        with self._transaction() as sql:
+            sql.execute(query, (session.bytes, TOLD))
+
+    def unaccounted(self) -> list[tuple[UUID, int]]:
+        """Return session and last recorded `seq` of the open ones that nothing on record tells of, newest first."""
+        query = "SELECT session, seq FROM elsewhere WHERE stage = ? AND NOT closed ORDER BY session DESC"
+        with self._lock:
+            rows = self._connection.execute(query, (OPEN,)).fetchall()
+        return [(UUID(bytes=session), seq) for session, seq in rows]
+
     def add_message(self, position: int, record: bytes) -> None:
         """Keep a verified message until it is done."""
         with self._transaction() as sql:
@@ -283,6 +296,23 @@ class Spool:
                 self._open = False
                 self._connection.close()
                 os.close(self._ownership)
+
+    def _put_back(self) -> None:
+        """Write the file again from what is still open of it. Whoever deleted it took nothing; the next crash would have."""
+        if identity(self.path) is not None:
+            raise NotConfigured(f"Another file took the place of the spool {self.path} while it was in use. Move it away.")
+        log.error("The spool %s was deleted under its owner. It is put back; find out who deletes it.", self.path)
+        try:
+            write_again(self._connection, self.path)
+            self._connection.close()
+            self._connection = connect(self.path)
+            if identity(lock_file(self.path)) is None:
+                ownership = take_ownership(self.path)
+                os.close(self._ownership)
+                self._ownership = ownership
+        except (sqlite3.Error, OSError) as error:
+            raise NotConfigured(f"The spool {self.path} was deleted and cannot be put back: {error}.") from error
+        self._file = identity(self.path)
 
     def _fits(self, size: int) -> bool:
         rows, used = self.waiting()
@@ -313,42 +343,3 @@ class Spool:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-
-
-def take_ownership(path: Path) -> int:
-    """Lock the file beside the spool; the system lets go of it when the process ends, however it ends."""
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        sentence = f"The spool {path} is in use by another recorder: one process at a time writes for an author."
-        raise NotConfigured(f"{sentence} Stop the other one, or give this one an author of its own.") from None
-    return lock
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open or create the database; raises SpoolDamaged, or NotConfigured when it is of another release."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        # FULL: a commit waits until the disk has it. That is what makes "recorded" a promise.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict.replace("\n", " "))
-        if version == 0:
-            totals = _TOTALS.format("outbox") + _TOTALS.format("message")
-            connection.executescript(f"BEGIN;{_SCHEMA}{totals}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
-    except sqlite3.OperationalError as error:  # the disk, a lock, a permission: nothing is wrong with what is in it
-        connection.close()
-        raise NotConfigured(f"The spool {path} cannot be opened: {error}. Nothing in it was touched.") from error
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise SpoolDamaged(f"The spool {path} cannot be read: {error}. Move it away and tell its owner.") from error
-    if version not in (0, SCHEMA_VERSION):
-        connection.close()
-        raise NotConfigured(f"The spool {path} has layout {version}; this release reads {SCHEMA_VERSION}.")
-    return connection

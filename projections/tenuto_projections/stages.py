@@ -84,6 +84,8 @@ SENTENCES: dict[str, str] = {
     "record.equivocation": "{claimed_author} signed two different events with the number {at_seq} in one session.",
     "record.purged": "The payloads of {positions} were made unreadable under {approval}.",
     "record.lost": "{author} lost its spool: its events {first_seq} to {last_seq} had no receipt and cannot be sent again.",
+    "record.spooled": "{author} kept {events} events back from {since} to {until}: {why}. All are dealt with.",
+    "record.unaccounted": "{author} lost its spool: of its session {lost_session} the ledger has {last_seq} as the last event.",
 }
 
 

@@ -6,17 +6,20 @@ front of the server; the client speaks it.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import logging
 import re
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from ..errors import Busy, NotConfigured, TenutoError
+from ..log.archive import ARCHIVE_FILE_BYTES_MAX, CheckpointArchive
 from ..log.checkpoint import CheckpointRefused, parse_size
 from ..log.note import COSIGNATURE, NOTE_BYTES_MAX, NoteVerifier, parse_vkey
 from ..log.witness import Witness
@@ -29,6 +32,7 @@ SERVER_SECONDS = 10.0
 SIZE_TYPE = "text/x.tlog.size"
 TEXT_TYPE = "text/plain; charset=utf-8"
 _MONITORED = re.compile(r"/([0-9a-f]{64})/checkpoint")
+_ARCHIVED = re.compile(r"/([0-9a-f]{64})/(checkpoints/[x0-9/]{3,40})")
 log = logging.getLogger(__name__)
 
 
@@ -60,28 +64,46 @@ class HttpWitness:
             raise Busy(sentence)
         raise WitnessRefused(sentence, status)
 
+    def archive(self, origin: str) -> CheckpointArchive:
+        """Return what this witness ever cosigned for a log; read file by file, and only a witness of ours has it.
+
+        Its methods raise Busy when the witness is away, WitnessRefused when it answers with anything but a file or 404.
+        """
+        folder = hashlib.sha256(origin.encode()).hexdigest()
+
+        def fetch(name: str) -> bytes | None:
+            status, _, body = self._exchange("GET", f"/{folder}/{name}", None, ARCHIVE_FILE_BYTES_MAX)
+            if status not in (200, 404):
+                raise WitnessRefused(f"the witness answered {status} when asked for {name}", status)
+            return body if status == 200 else None
+
+        return CheckpointArchive(Path(self._url.netloc.rpartition("@")[2]), fetch)
+
     def _post(self, body: bytes) -> tuple[int, str, bytes]:
+        return self._exchange("POST", "/add-checkpoint", body, RESPONSE_BYTES_MAX)
+
+    def _exchange(self, method: str, path: str, body: bytes | None, bytes_max: int) -> tuple[int, str, bytes]:
         secure = self._url.scheme == "https"
         connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = connect(self._url.hostname or "", self._url.port, timeout=self._seconds)
         try:
             headers = {"Content-Type": TEXT_TYPE, "Connection": "close"}
-            connection.request("POST", self._url.path.rstrip("/") + "/add-checkpoint", body, headers)
+            connection.request(method, self._url.path.rstrip("/") + path, body, headers)
             response = connection.getresponse()
-            return response.status, response.getheader("Content-Type", ""), self._read(response)
+            return response.status, response.getheader("Content-Type", ""), self._read(response, bytes_max)
         except (OSError, http.client.HTTPException) as error:
             place = self._url.netloc.rpartition("@")[2]
             raise Busy(f"the witness at {place} cannot be reached ({type(error).__name__}: {error}).") from error
         finally:
             connection.close()
 
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
+    def _read(self, response: http.client.HTTPResponse, bytes_max: int) -> bytes:
         deadline, parts, length = time.monotonic() + self._seconds, list[bytes](), 0
         while part := response.read1(8_192):
             parts.append(part)
             length += len(part)
-            if length > RESPONSE_BYTES_MAX:
-                raise WitnessRefused(f"the witness sends more than {RESPONSE_BYTES_MAX:,} bytes", response.status)
+            if length > bytes_max:
+                raise WitnessRefused(f"the witness sends more than {bytes_max:,} bytes", response.status)
             if time.monotonic() > deadline:
                 raise Busy(f"the witness did not finish its answer within {self._seconds:g} seconds.")
         return b"".join(parts)
@@ -137,7 +159,7 @@ class _Listener(ThreadingHTTPServer):
 
 
 class _Exchange(BaseHTTPRequestHandler):
-    """One connection: POST /add-checkpoint, and GET /<origin hash>/checkpoint for monitors."""
+    """One connection: POST /add-checkpoint; for monitors GET /<origin hash>/checkpoint and .../checkpoints/<N>."""
 
     protocol_version = "HTTP/1.1"
     server_version = "tenuto-witness"
@@ -168,9 +190,12 @@ class _Exchange(BaseHTTPRequestHandler):
             return self._answer(500, b"The witness is in trouble.\n")
 
     def do_GET(self) -> None:
-        """Answer a monitor with the last cosigned checkpoint."""
-        match = _MONITORED.fullmatch(self.path)
-        note = self.server.witness.latest_note(match[1]) if match else None
+        """Answer a monitor with the last cosigned checkpoint, or with a file of all that were cosigned."""
+        note = None
+        if match := _MONITORED.fullmatch(self.path):
+            note = self.server.witness.latest_note(match[1])
+        elif match := _ARCHIVED.fullmatch(self.path):
+            note = self.server.witness.kept_notes(match[1], match[2])
         return self._answer(404, b"Nothing was cosigned here.\n") if note is None else self._answer(200, note)
 
     def log_message(self, format: str, *args: object) -> None:

@@ -33,7 +33,15 @@ from .drift import DriftDetected, DriftReverted
 from .key import KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .policy import PolicyChanged, PolicyDecided
-from .record import RecordEquivocation, RecordGap, RecordLost, RecordPurged, RecordRefused
+from .record import (
+    RecordEquivocation,
+    RecordGap,
+    RecordLost,
+    RecordPurged,
+    RecordRefused,
+    RecordSpooled,
+    RecordUnaccounted,
+)
 from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
 from .session import SessionClosed, SessionOpened
@@ -55,7 +63,8 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     SecretLeaked, SecretRotated, SecretPurged,
     DeploymentStarted, DeploymentHealthy, DeploymentUnhealthy, DeploymentRolledBack, DeploymentQuarantined,
     DriftDetected, DriftReverted,
-    RecordRefused, RecordGap, RecordEquivocation, RecordPurged, RecordLost,
+    RecordRefused, RecordGap, RecordEquivocation, RecordPurged, RecordLost, RecordSpooled,
+    RecordUnaccounted,
 )  # fmt: skip
 
 KINDS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_CLASSES}
@@ -101,6 +110,8 @@ __all__ = [
     "RecordLost",
     "RecordPurged",
     "RecordRefused",
+    "RecordSpooled",
+    "RecordUnaccounted",
     "RunFinished",
     "RunStarted",
     "SecretLeaked",

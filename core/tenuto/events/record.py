@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from .base import Count, Event, Hash, Name
+from .base import Count, Event, Hash, Moment, Name
 
 TARGETS_MAX = 32
 
@@ -31,6 +31,11 @@ author. wrong_origin: written for another log. unknown_key, revoked_key: no key 
 signature: the signature does not hold. entitlement: this role may not author this kind. payload: the payload does not
 match its commitment. replayed: an old record under a new transport. broken_chain: `prev` is not the last header.
 clock_skew: reserved for authors whose claimed time is refused by policy."""
+
+
+SpoolingReason = Literal["bus_away", "no_receipt", "earlier_life"]
+"""bus_away: the bus did not take events. no_receipt: it took them, and the ledger's receipts did not come. earlier_life: the
+process that wrote them ended, and they waited for this one."""
 
 
 class RecordRefused(Event, frozen=True, kw_only=True, tag="record.refused"):
@@ -77,4 +82,27 @@ class RecordLost(Event, frozen=True, kw_only=True, tag="record.lost"):
 
     lost_session: UUID
     first_seq: Count
+    last_seq: Count
+
+
+class RecordSpooled(Event, frozen=True, kw_only=True, tag="record.spooled"):
+    """A recorder kept events back from `since` to `until`, longer than its bound, for want of receipts; none of them waits any
+    longer. events: how many went through its spool in that time. bytes_max: the most that lay in it at once. periods: how
+    many such times, one soon after the other, are told here in one.
+    """
+
+    events: Count
+    bytes_max: Count
+    since: Moment
+    until: Moment
+    why: SpoolingReason
+    periods: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+
+
+class RecordUnaccounted(Event, frozen=True, kw_only=True, tag="record.unaccounted"):
+    """A recorder began with an empty spool, and the ledger had this earlier session of its author up to `last_seq` and without
+    a close. Whether more of it was written is not known; if so, it is lost, unless it still arrives.
+    """
+
+    lost_session: UUID
     last_seq: Count

@@ -2,11 +2,15 @@
 
 A witness that is away, slow or refuses does not stop the log; the reader's policy decides whether its cosignature was
 needed. But each such answer is an alarm: a witness that refuses has perhaps seen another history.
+
+An answer can get lost on its way back. Then the witness has cosigned something that the log cannot show, and the next
+question would bury it; so the lost one is asked for once more, and only then the next. That leaves no innocent reason for
+a cosignature that the witness remembers and the log does not have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -38,11 +42,25 @@ class CheckpointWitness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cosigned:
-    """A note with its cosignatures so far. `alarms` has a sentence for each witness that did not cosign when asked."""
+    """A note with its cosignatures so far. `alarms` has a sentence for each witness that did not cosign when asked.
+
+    earlier: notes over fewer entries whose cosignature had been lost and came in now; to be kept before `note` is.
+    """
 
     note: bytes
     names: tuple[str, ...]
     alarms: tuple[str, ...]
+    earlier: tuple[bytes, ...] = ()
+
+
+Recall = Callable[[int, NoteVerifier], bytes | None]
+"""Gives the signed note over a size whose cosignature by this key is not kept; None when it is, or when nothing is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    line: bytes
+    earlier: bytes | None
 
 
 @dataclass
@@ -53,7 +71,7 @@ class _Asked:
     size: int = 0
     failures: int = 0
     rest_until: datetime | None = None
-    answer: Future[bytes] | None = field(default=None)
+    answer: Future[_Answer] | None = field(default=None)
 
     @property
     def name(self) -> str:
@@ -79,8 +97,10 @@ class Cosigning:
         source: HashSource,
         clock: Clock,
         answer_seconds: float = ANSWER_SECONDS_MAX,
+        recall: Recall = lambda _size, _verifier: None,
     ) -> None:
         """`source` gives the hashes for consistency proofs; `answer_seconds` bounds how long `collect` takes."""
+        self._recall = recall
         self._asked = [_Asked(witness) for witness in witnesses]
         self._source, self._clock, self._answer_seconds = source, clock, answer_seconds
         self._pool = ThreadPoolExecutor(max(1, len(witnesses)), thread_name_prefix="witness")
@@ -107,10 +127,12 @@ class Cosigning:
         for asked in due:
             asked.answer = answers[id(asked)]
         wait(answers.values(), timeout=self._answer_seconds)
-        alarms = []
+        alarms, earlier = list[str](), list[bytes]()
         for asked in due:
             try:
-                note += self._answer_of(asked, checkpoint)
+                answer = self._answer_of(asked, checkpoint)
+                note += answer.line
+                earlier += [] if answer.earlier is None else [answer.earlier]
             except (Refused, Busy) as trouble:
                 asked.failed(now)
                 alarms.append(f"No cosignature by {asked.name} over {checkpoint.size} entries: {trouble}")
@@ -118,17 +140,18 @@ class Cosigning:
         names = tuple(
             verifier.name for verifier in self.verifiers if any(verifier.made(signature) for signature in signatures)
         )
-        return Cosigned(note, names, tuple(alarms))
+        return Cosigned(note, names, tuple(alarms), tuple(earlier))
 
-    def _answer_of(self, asked: _Asked, checkpoint: Checkpoint) -> bytes:
+    def _answer_of(self, asked: _Asked, checkpoint: Checkpoint) -> _Answer:
         assert asked.answer is not None
         if not asked.answer.done():
             raise Busy(f"it did not answer within {self._answer_seconds:g} seconds.")
-        line = asked.answer.result()
+        answer = asked.answer.result()
         asked.size, asked.failures, asked.rest_until = checkpoint.size, 0, None
-        return line
+        return answer
 
-    def _ask(self, asked: _Asked, note: bytes, checkpoint: Checkpoint) -> bytes:
+    def _ask(self, asked: _Asked, note: bytes, checkpoint: Checkpoint) -> _Answer:
+        earlier = None
         try:
             lines = self._ask_from(asked.size, asked, note, checkpoint)
         except WitnessConflict as conflict:
@@ -138,8 +161,19 @@ class Cosigning:
                     " This sealer was rolled back, or another one signs in its name. Stop and find out which."
                 )
                 raise WitnessRefused(sentence, 409) from conflict
+            if conflict.size < checkpoint.size:
+                earlier = self._recovered(asked, conflict.size)
             lines = self._ask_from(conflict.size, asked, note, checkpoint)
-        return _verified_line(lines, asked.witness.verifier, checkpoint.text())
+        return _Answer(_verified_line(lines, asked.witness.verifier, checkpoint.text()), earlier)
+
+    def _recovered(self, asked: _Asked, size: int) -> bytes | None:
+        """Return the note over `size` with the cosignature that was lost on its way; None when none was."""
+        verifier = asked.witness.verifier
+        note = self._recall(size, verifier) if size else None
+        if note is None:
+            return None
+        lines = asked.witness.add_checkpoint(AddCheckpoint(size, (), note))
+        return note + _verified_line(lines, verifier, parse_note(note)[0])
 
     def _ask_from(self, size: int, asked: _Asked, note: bytes, checkpoint: Checkpoint) -> bytes:
         old_size = min(size, checkpoint.size)

@@ -1,6 +1,7 @@
 """The log as plain files (C2SP tlog-tiles): anyone with a copy of the folder can check it, without a database.
 
     checkpoint                      the newest signed note
+    checkpoints/<N>                 every note that a witness cosigned; see `tenuto.log.archive`
     tile/<L>/<N>[.p/<W>]            256 hashes of level L; with .p/<W> the first W, for a tree that ends there
     tile/entries/<N>[.p/<W>]        the 256 entries behind a tile of level 0, each after its length (2 bytes)
 
@@ -40,11 +41,16 @@ class TileMissing(TenutoError):
 
 def tile_path(level: int | str, number: int, width: int = TILE_WIDTH) -> str:
     """Return the path of a tile, or of a bundle with `level` ENTRIES; `width` below 256 names a partial one."""
+    suffix = "" if width == TILE_WIDTH else f".p/{width}"
+    return f"tile/{level}/{numbered(number)}{suffix}"
+
+
+def numbered(number: int) -> str:
+    """Return a number as a path of three digits each, such as `x001/x234/067`."""
     parts = [f"{number % 1000:03d}"]
     while number := number // 1000:
         parts.insert(0, f"x{number % 1000:03d}")
-    suffix = "" if width == TILE_WIDTH else f".p/{width}"
-    return f"tile/{level}/{'/'.join(parts)}{suffix}"
+    return "/".join(parts)
 
 
 class Tile(NamedTuple):

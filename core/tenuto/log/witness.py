@@ -2,6 +2,11 @@
 
 It sees no event, only roots. What it must never forget is the last checkpoint: it is checked and replaced under one
 lock and is on the disk before the cosignature leaves. Asked twice at the same time, it can therefore never step back.
+
+It also keeps every checkpoint that it ever cosigned, and has one cosignature for each: asked again for the same one, it
+answers with the line that it gave before, bearing the time of then. Draws by lot are made of these lines; a log that could
+have another one a second later could draw until it liked the result, and one that shows fewer of them than were made is
+found out by this memory.
 """
 
 from __future__ import annotations
@@ -9,12 +14,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..clock import Clock, micros
 from ..errors import TenutoError
+from .archive import ArchiveRefused, CheckpointArchive
 from .checkpoint import Checkpoint, CheckpointRefused, parse_checkpoint_text
 from .durable import write_durably
 from .merkle import EMPTY_ROOT
@@ -23,6 +29,7 @@ from .proof import ProofRefused, verify_consistency
 from .witnessing import AddCheckpoint, WitnessConflict, WitnessRefused, parse_add_checkpoint
 
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
+_ARCHIVE_NAME = re.compile(r"checkpoints/(?:x[0-9]{3}/){0,6}[0-9]{3}")
 
 
 class WitnessStateDamaged(TenutoError):
@@ -49,9 +56,8 @@ class Witness:
             raise WitnessRefused(f"A log of {checkpoint.size} cannot extend one of {request.old_size}.", 400)
         with self._locked(checkpoint.origin):
             verify_extension(request, checkpoint, self._latest(checkpoint.origin))
-            line = self._cosigner.cosign(opened.text, micros(self._clock.now()) // 1_000_000)
-            log_lines = b"".join(signature.line for signature in opened.signatures)
-            write_durably({self._file(checkpoint.origin): opened.text + b"\n" + log_lines + line})
+            note, line = self._cosigned(opened, checkpoint)
+            write_durably({**self._archived(checkpoint, note), self._file(checkpoint.origin): note})
         # The checkpoint is remembered durably here. A crash one line earlier has told nobody anything.
         return line
 
@@ -59,6 +65,39 @@ class Witness:
         """Return the last cosigned note of the log whose origin has this SHA-256 (hex), or None; for monitors."""
         file = self._state / origin_hash
         return file.read_bytes() if _ORIGIN_HASH.fullmatch(origin_hash) and file.is_file() else None
+
+    def archive(self, origin: str) -> CheckpointArchive:
+        """Return what this witness ever cosigned for the log of this name."""
+        return self._archive(hashlib.sha256(origin.encode()).hexdigest())
+
+    def kept_notes(self, origin_hash: str, name: str) -> bytes | None:
+        """Return a file of the archive of the log whose origin has this SHA-256 (hex), or None; `name` as in the archive."""
+        file = self._archive(origin_hash).path / name
+        well_named = _ORIGIN_HASH.fullmatch(origin_hash) and _ARCHIVE_NAME.fullmatch(name)
+        return file.read_bytes() if well_named and file.is_file() else None
+
+    def _archive(self, origin_hash: str) -> CheckpointArchive:
+        return CheckpointArchive(self._state / f"{origin_hash}.kept")
+
+    def _archived(self, checkpoint: Checkpoint, note: bytes) -> Mapping[Path, bytes]:
+        archive = self.archive(checkpoint.origin)
+        files = archive.with_note(note) if checkpoint.size else {}  # over nothing there is nothing to draw for
+        return {archive.path / name: data for name, data in files.items()}
+
+    def _cosigned(self, opened: OpenedNote, checkpoint: Checkpoint) -> tuple[bytes, bytes]:
+        """Return the note to remember and this witness's line: the one that it gave before, if it did."""
+        try:
+            kept = self.archive(checkpoint.origin).note_over(checkpoint.size) if checkpoint.size else None
+            if kept is not None:
+                before = open_note(kept, [self._cosigner.verifier])
+                if before.text != opened.text:
+                    raise WitnessRefused("Another checkpoint over as many entries was cosigned already.", 422)
+                return kept, before.signatures[0].line
+        except (ArchiveRefused, NoteRefused) as refusal:
+            raise WitnessStateDamaged(f"The archive of {checkpoint.origin} is damaged: {refusal}") from refusal
+        line = self._cosigner.cosign(opened.text, micros(self._clock.now()) // 1_000_000)
+        log_lines = b"".join(signature.line for signature in opened.signatures)
+        return opened.text + b"\n" + log_lines + line, line
 
     def _verify_signed(self, note: bytes) -> tuple[OpenedNote, Checkpoint]:
         try:

@@ -58,6 +58,8 @@ from tenuto.events import (
     RecordLost,
     RecordPurged,
     RecordRefused,
+    RecordSpooled,
+    RecordUnaccounted,
     RunFinished,
     RunStarted,
     SecretLeaked,
@@ -316,6 +318,13 @@ def _record(event: Event) -> Mapped:
         case RecordLost(lost_session=session, first_seq=first, last_seq=last):
             data = {"first_seq": first, "last_seq": last}
             return _suspicion(f"{session}:{first}", "An author lost events of its own", "High", data)
+        case RecordUnaccounted(lost_session=session, last_seq=last):
+            data = {"last_seq": last}
+            return _suspicion(f"{session}:{last}", "An author's spool is gone and a session has no end", "High", data)
+        case RecordSpooled(id=uid, why=why, events=events, bytes_max=size, periods=periods):
+            data = {"why": why, "events": events, "bytes_max": size, "periods": periods}
+            data |= {"since": event.since.isoformat(), "until": event.until.isoformat()}
+            return _suspicion(str(uid), "An author had to keep events back", "Low", data)
         case RecordPurged(log_origin=origin):
             attributes = {
                 "database": {"name": origin, "type": "append-only log", "type_id": 99}, "type": "Database", "type_id": 1

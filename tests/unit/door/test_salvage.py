@@ -12,7 +12,8 @@ import pytest
 from tenuto.errors import NotConfigured
 from tenuto.events import RecordLost
 from tenuto.salvage import Loss, losses_in, losses_told, open_spool
-from tenuto.spool import Outgoing, Spool, SpoolDamaged
+from tenuto.spool import Outgoing, Spool
+from tenuto.spoolfile import SpoolDamaged
 
 from tests.unit.door.mini_ledger import Road
 

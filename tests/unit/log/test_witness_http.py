@@ -208,3 +208,18 @@ def test_requests_are_not_written_to_the_terminal(server: WitnessServer, capfd: 
     exchange(server, "GET", "/")
     assert capfd.readouterr().err == ""
     assert witness_http.log.name == "tenuto.adapters.witness_http"
+
+
+def test_everybody_can_read_what_a_witness_ever_cosigned_and_nothing_else(
+    server: WitnessServer, client: HttpWitness, tmp_path: Path
+) -> None:
+    asked = {new: request(old, new) for old, new in ((0, 3), (3, 8), (8, 20))}
+    lines = {size: client.add_checkpoint(one) for size, one in asked.items()}
+    archive = client.archive(ORIGIN)
+    assert dict(archive.notes(1, 20)) == {size: asked[size].note + line for size, line in lines.items()}
+    assert archive.note_over(4) is None
+    assert list(client.archive("log.example/unknown").notes(1, 2000)) == []
+    folder = hashlib.sha256(ORIGIN.encode()).hexdigest()
+    assert (tmp_path / folder).is_file()
+    for path in (f"/{folder}/checkpoints/../../{folder}", f"/{folder}/checkpoints/x/0", f"/{folder}/checkpoints/000/"):
+        assert exchange(server, "GET", path)[0] == 404

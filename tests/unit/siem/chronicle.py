@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tenuto.events import (
@@ -41,6 +41,8 @@ from tenuto.events import (
     RecordLost,
     RecordPurged,
     RecordRefused,
+    RecordSpooled,
+    RecordUnaccounted,
     RunFinished,
     RunStarted,
     SecretLeaked,
@@ -60,6 +62,7 @@ from tenuto.signing import SeedSigner
 from tests.unit.projections.written import DIGEST, WrittenLedger, uuid
 
 OTHER_DIGEST = "e" * 64
+AWAY = datetime(2026, 3, 1, 11, tzinfo=UTC)
 HOSTILE = 'boo\r\n<13>1 - - - - - - forged\u2028\u202e\x1b[2J\x00\x7f"]} \\ é'
 RUN = "pr-7"
 APPLY = "terraform.apply"
@@ -177,4 +180,8 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("root", KeyRevoked, {"subject": "spare", "subject_key_id": _key("spare 2").key_id, "reason": "compromised"}),
     ("pipeline", RunFinished, {"run": RUN, "outcome": "refused"}),
     ("pipeline", SessionClosed, {"outcome": "completed"}),
+    ("infra", RecordUnaccounted, {"lost_session": uuid("gone"), "last_seq": 4}),
+    ("infra", RecordSpooled, {
+        "events": 12, "bytes_max": 9000, "since": AWAY, "until": AWAY + timedelta(minutes=3), "why": "bus_away", "periods": 2,
+    }),
 )  # fmt: skip
