@@ -14,6 +14,7 @@ from .approval import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalGranted,
+    ApprovalListed,
     ApprovalOpened,
     ApprovalRequested,
     ApprovalRevoked,
@@ -34,6 +35,7 @@ from .key import KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .policy import PolicyChanged, PolicyDecided
 from .record import RecordEquivocation, RecordGap, RecordLost, RecordPurged, RecordRefused
+from .reviewer import ReviewerEnrolled, ReviewerLimited
 from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
 from .session import SessionClosed, SessionOpened
@@ -48,8 +50,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     MessageSent, MessageDelivered, MessageRefused,
     ToolRequested, ToolStarted, ToolFinished, ToolFailed, ToolUnknown,
     PolicyDecided, PolicyChanged,
-    ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
+    ApprovalListed, ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
     ApprovalDenied, ApprovalExpired, ApprovalConsumed, ApprovalRevoked,
+    ReviewerEnrolled, ReviewerLimited,
     SpotcheckDrawn, SpotcheckSigned,
     AlertRaised, AlertAcknowledged, AlertClosed,
     SecretLeaked, SecretRotated, SecretPurged,
@@ -74,6 +77,7 @@ __all__ = [
     "ApprovalDenied",
     "ApprovalExpired",
     "ApprovalGranted",
+    "ApprovalListed",
     "ApprovalOpened",
     "ApprovalRequested",
     "ApprovalRevoked",
@@ -101,6 +105,8 @@ __all__ = [
     "RecordLost",
     "RecordPurged",
     "RecordRefused",
+    "ReviewerEnrolled",
+    "ReviewerLimited",
     "RunFinished",
     "RunStarted",
     "SecretLeaked",
