@@ -36,7 +36,7 @@ class Reading:
         ]  # fmt: skip
 
     def before(self, one: Verified) -> Reading:
-        return Reading(self.events[: self.events.index(one)])
+        return Reading(self.events[: one.position])
 
     def request(self, approval: str) -> Verified | None:
         return next(iter(self.of("approval.requested", approval=approval)), None)
