@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenuto.documents import ApprovalCard, Handover, Result
+from tenuto.documents import ApprovalCard, Handover, ImageChange, Result
 from tenuto.events import DeploymentHealthy, DeploymentRolledBack, DeploymentStarted, DeploymentUnhealthy
 from tenuto.gate import Action
 
@@ -99,7 +99,7 @@ class Deployment:
 
         action = Action(
             tool=DEPLOY_TOOL, resource=service_resource(change.repository), digest=artifact.digest, subject=SUBJECT,
-            risks=("production",), initiator=initiator(change), card=deployment_card(handover, change, artifact),
+            risks=("production",), initiator=initiator(change), card=deployment_card(handover, change, artifact, target.current()),
             arguments={"head": change.head, "artifact": artifact.digest, "files": artifact.files}, refs=("R1", "M18"),
         )  # fmt: skip
         return task.act(action, work).value
@@ -129,14 +129,15 @@ def _put_back(task: Task, target: LocalTarget, before: str | None, deployment: s
     return Release(healthy=False, sentence=sentence, address=running.address if running else "")
 
 
-def deployment_card(handover: Handover, change: Change, artifact: Artifact) -> ApprovalCard:
-    """Return what the reviewer of a production deployment sees."""
+def deployment_card(handover: Handover, change: Change, artifact: Artifact, running: str | None) -> ApprovalCard:
+    """Return what the reviewer of a production deployment sees; `running` is the digest of the release it replaces."""
     service = artifact.service
     what = f"{service.name} {service.version}" if service else f"{artifact.files} files of {Path(change.repository).name}"
     return ApprovalCard(
         title=change.title, sentence=f"Deploy {what} from commit {change.head[:12]} to {ENVIRONMENT}."[:1000],
         pull_request=change.document(), diff=change.diff, findings=handover.findings, verdict=handover.verdict,
         verdict_reasoning=handover.reasoning,
+        images=(ImageChange(name=what, before=running or "", after=artifact.digest),),
     )  # fmt: skip
 
 

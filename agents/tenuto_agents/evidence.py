@@ -114,8 +114,8 @@ def _verify_votes(record: Record, approval: str, digest: str, stack: str, consum
     if not quorum.holds:
         raise EvidenceMissing(f"The approval {approval} of the plan does not count: {quorum.sentence}")
     in_time = [vote for vote in standing.counting if vote.position < consumed.position]
-    if len(in_time) < asked.quorum:
-        raise EvidenceMissing(f"The approval {approval} was consumed before {asked.quorum} reviewers had signed it.")
+    if len(in_time) < standing.quorum:
+        raise EvidenceMissing(f"The approval {approval} was consumed before {standing.quorum} reviewers had signed it.")
 
 
 def _verify_call(record: Record, call: str, digest: str, stack: str, consumed: Verified) -> None:

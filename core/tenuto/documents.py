@@ -69,6 +69,14 @@ class PlannedChange(Document, frozen=True, kw_only=True):
     risks: tuple[str, ...] = ()
 
 
+class ImageChange(Document, frozen=True, kw_only=True):
+    """What a deployment puts in the place of what: digests of image or artifact, `before` empty where nothing runs yet."""
+
+    name: str
+    before: str = ""
+    after: str = ""
+
+
 class ApprovalCard(Document, frozen=True, kw_only=True):
     """Payload of `approval.requested`: what the reviewer sees. `sentence` says in one line what will change."""
 
@@ -78,6 +86,7 @@ class ApprovalCard(Document, frozen=True, kw_only=True):
     diff: str = ""
     plan_text: str = ""
     changes: tuple[PlannedChange, ...] = ()
+    images: tuple[ImageChange, ...] = ()
     findings: tuple[Finding, ...] = ()
     verdict: str = ""
     verdict_reasoning: str = ""

@@ -4,7 +4,8 @@ One call goes through these steps, with the same numbers in the code:
 
  1. what is asked for goes on record: tool, resource, digest, arguments
  2. policy decides; an error, an undefined answer and no rule at all are a deny; the decision goes on record
- 3. if policy demands it, people are asked, and the gate waits until the ledger says granted, denied, expired or revoked
+ 3. if policy or the risks demand it, people are asked: what they have to see is listed piece by piece, then the request
+    goes on record, and the gate waits until the ledger says granted, denied, expired or revoked
  4. the gate recomputes the approval from verified events, spends it, and sees in the ledger that this call was the one
  5. the start goes on record, and the gate sees it under a checkpoint that the log signed
  6. the tool runs
@@ -26,6 +27,8 @@ from uuid import UUID
 import msgspec
 
 from .approvals import Approvals, NotGranted, Standing
+from .approvals.pieces import Piece, entries_of, list_digest, pieces_of
+from .approvals.quorum import least_quorum
 from .clock import Clock, NewId
 from .documents import ApprovalCard, Arguments, Document, PolicyQuestion, Result, to_payload
 from .errors import Busy, Refused, TenutoError
@@ -35,6 +38,7 @@ from .events import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalGranted,
+    ApprovalListed,
     ApprovalRequested,
     ApprovalRevoked,
     Event,
@@ -45,7 +49,7 @@ from .events import (
     ToolStarted,
     ToolUnknown,
 )
-from .events.approval import Risk
+from .events.approval import PIECES_LISTED_MAX, Risk
 from .policy.decision import ERROR_RULE, Decision, Policy, PolicyRequest
 from .seeing import LedgerView
 from .verification import Verified
@@ -56,7 +60,6 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound=Event)
 SENTENCE_CHARACTERS_MAX = 1_000
-QUORUM: Mapping[str, int] = {"approval": 1, "approval_and_one_more": 2}
 _VOTES_SHOWN_MAX = 9
 
 
@@ -200,9 +203,10 @@ class Gate:
 
     def _clear(self, call: _Call, decision: Decision, decided: Event) -> tuple[str | None, Event]:
         """Steps 3 and 4: return the name of the approval that was spent, and the event that clears the way."""
-        if decision.obligation == "none":
+        quorum = least_quorum(decision.obligation, call.action.risks)
+        if quorum == 0:
             return None, decided
-        asked = self._ask(call, decision, decided)
+        asked = self._ask(call, decision, decided, quorum)
         standing = self._view.wait_for(lambda: self._decided(asked))
         if standing is None or standing.state != "granted":
             self._record_not_granted(call, asked, standing)
@@ -210,15 +214,18 @@ class Gate:
         granted = self._record_granted(call, asked)
         return asked.approval, self._consume(call, asked, granted)
 
-    def _ask(self, call: _Call, decision: Decision, decided: Event) -> ApprovalRequested:
+    def _ask(self, call: _Call, decision: Decision, decided: Event, quorum: int) -> ApprovalRequested:
         action = call.action
-        card = _demand_askable(action)
+        card = msgspec.structs.replace(_demand_askable(action), policy_rules=decision.rules)
+        pieces = pieces_of(card)
+        name = f"approval-{self._new_id()}"
+        self._list(call, decided, name, pieces)
         asked = self._record(
-            call, ApprovalRequested, (decided.id,), msgspec.structs.replace(card, policy_rules=decision.rules),
-            approval=f"approval-{self._new_id()}", subject=action.subject or action.tool, digest=action.digest,
-            tool=action.tool, resource=action.resource, initiator=action.initiator, risks=action.risks,
-            quorum=QUORUM[decision.obligation],
-            expires=self._clock.now() + timedelta(seconds=self._patience.approval_seconds),
+            call, ApprovalRequested, (decided.id,), card, approval=name, subject=action.subject or action.tool,
+            digest=action.digest, tool=action.tool, resource=action.resource, initiator=action.initiator, risks=action.risks,
+            quorum=quorum, expires=self._clock.now() + timedelta(seconds=self._patience.approval_seconds), call=call.name,
+            pieces=list_digest(entries_of(pieces)), pieces_count=len(pieces),
+            review_milliseconds=sum(piece.milliseconds for piece in pieces),
         )  # fmt: skip
         try:
             self._view.demand_on_record(asked)
@@ -227,6 +234,16 @@ class Gate:
             self._record(call, ApprovalRevoked, (asked.id,), approval=asked.approval, reason="superseded")
             raise
         return asked
+
+    def _list(self, call: _Call, decided: Event, approval: str, pieces: Sequence[Piece]) -> None:
+        """Put the pieces on record, a header full at a time, before the request that commits to all of them."""
+        entries = entries_of(pieces)
+        for start in range(0, len(entries), PIECES_LISTED_MAX):
+            digests, names, risks, milliseconds = zip(*entries[start : start + PIECES_LISTED_MAX], strict=True)
+            self._record(
+                call, ApprovalListed, (decided.id,), approval=approval, digest=call.action.digest, pieces=digests,
+                names=names, risks=risks, milliseconds=milliseconds,
+            )  # fmt: skip
 
     def _decided(self, asked: ApprovalRequested) -> Standing | None:
         """Where the request stands once it is no longer open, or once its time is over by either clock."""

@@ -20,7 +20,7 @@ _OWN = frozenset({
 })  # fmt: skip
 _GATE = frozenset({
     "tool.requested", "tool.started", "tool.finished", "tool.failed", "tool.unknown", "policy.decided",
-    "approval.requested", "approval.granted", "approval.denied", "approval.expired", "approval.consumed",
+    "approval.listed", "approval.requested", "approval.granted", "approval.denied", "approval.expired", "approval.consumed",
     "approval.revoked",
 })  # fmt: skip
 _MESSAGES = frozenset({"message.sent", "message.delivered", "message.refused"})
@@ -31,7 +31,7 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {
-    "root": _OWN | {"key.registered", "policy.changed", "record.purged"},
+    "root": _OWN | {"key.registered", "policy.changed", "record.purged", "reviewer.enrolled", "reviewer.limited"},
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
@@ -41,7 +41,8 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "ingest": _OWN | {"record.refused", "record.gap", "record.equivocation"},
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},
-    "console": _OWN | {"approval.assigned", "approval.opened", "approval.viewed", "spotcheck.drawn"},
+    "console": _OWN | {"approval.opened", "approval.viewed", "spotcheck.drawn"},
+    "router": _OWN | {"approval.assigned"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

@@ -3,40 +3,58 @@
 A reviewer signs a fact: "I approve exactly this digest". Whether it counts follows from the ledger by these rules:
 
  1. the digest, tool and resource are the ones that were requested
- 2. the reviewer may review, and is neither author nor initiator of the request nor owner of the agent (by identity)
- 3. what bears risk was opened before signing (counted where the request demands coverage)
- 4. the reviewer made at most 10 decisions that count in any sliding 60 minutes; a denial is never held up by it
- 5. the quorum of distinct reviewers is reached and nobody who counts denied
+ 2. the reviewer may review, is active, has the role that the risks ask for, and is neither author nor initiator of the
+    request nor owner of the agent (by identity)
+ 3. every piece that bears risk was on the reviewer's screen before signing, each for its least time and all of them for
+    theirs, as a console measured it; a denial needs none of that
+ 4. the reviewer made at most 10 decisions that count in any sliding 60 minutes (or as many as `reviewer.limited` says);
+    a denial is never held up by it, and neither is taking a request back
+ 5. the quorum of distinct reviewers is reached and nobody who counts denied; the quorum is what policy decided about this
+    very call, what the request asks for, or what its risks demand, whichever is most
  6. the request is neither expired nor revoked
  7. the approval was not consumed: one approval, one execution
 
-Who asked consumes, over the digest that was asked for, and only while rules 5 and 6 hold: what was consumed too early,
-too late or by somebody else was not consumed at all. After it nothing changes, whoever votes, withdraws or revokes.
+Who asked consumes, for the call that was asked about and over its digest, and only while rules 5 and 6 hold: what was
+consumed too early, too late, for another call or by somebody else was not consumed at all. After it nothing changes, whoever votes, withdraws or revokes.
 
 Time is the ledger's `recorded_at`, so the answer at a position never changes.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ..errors import Refused
-from ..events import ApprovalConsumed, ApprovalRequested, ApprovalRevoked, ApprovalSigned
+from ..events import (
+    ApprovalConsumed,
+    ApprovalListed,
+    ApprovalRequested,
+    ApprovalRevoked,
+    ApprovalSigned,
+    ApprovalViewed,
+)
 from ..verification import Verified
-
-DECISIONS_PER_HOUR_MAX = 10
-CAP_WINDOW = timedelta(minutes=60)
+from .coverage import Covered, Listing, PieceList, Views, committed_list, first_coverage
+from .quorum import Decisions, Demand
+from .roster import CAP_WINDOW, REVIEWER_ROLE, Roster
 
 RULES: dict[int, str] = {
     1: "digest, tool and resource are the ones requested",
     2: "the reviewer is entitled and independent",
     3: "what bears risk was opened before signing",
     4: "the reviewer was under the hourly cap",
-    5: "the quorum of distinct reviewers is reached",
+    5: "the quorum of distinct reviewers that policy demands is reached",
     6: "the request is neither expired nor revoked",
     7: "the approval was not consumed before",
 }
+
+
+_TERMS = (
+    "digest", "tool", "resource", "author", "quorum", "subject", "initiator", "risks", "expires", "call", "pieces",
+    "pieces_count", "review_milliseconds",
+)  # fmt: skip
 
 
 class NotGranted(Refused):
@@ -76,12 +94,17 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, by whom, and when the ledger recorded it. `agent_owner` answers for the asking agent."""
+    """What was asked, by whom, and when the ledger recorded it. `agent_owner` answers for the asking agent.
+
+    pieces: what has to be seen before an approval. demand: how many people must agree, and for which call.
+    """
 
     event: ApprovalRequested
     agent_owner: str
     position: int
     recorded_at: datetime
+    pieces: PieceList = PieceList()
+    demand: Demand = Demand(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +117,11 @@ class Standing:
     rules: tuple[RuleResult, ...]
 
     @property
+    def quorum(self) -> int:
+        """How many distinct reviewers are needed, by rule 5."""
+        return self.request.demand.quorum
+
+    @property
     def counting(self) -> tuple[Vote, ...]:
         """The approvals that count, one per reviewer."""
         return tuple(vote for vote in self.votes if vote.counts and vote.decision == "approve")
@@ -103,6 +131,7 @@ class Standing:
 class _Case:
     request: Request
     votes: list[Vote] = field(default_factory=list)
+    views: dict[str, Views] = field(default_factory=dict)
     revoked: int | None = None
     consumed: tuple[int, str] | None = None
 
@@ -112,15 +141,24 @@ class Approvals:
 
     def __init__(self) -> None:
         """Start before the first event."""
+        self.roster = Roster()
         self._cases: dict[str, _Case] = {}
+        self._policy = Decisions()
+        self._listings: dict[tuple[str, str], Listing] = {}
         self._decisions: dict[str, list[datetime]] = {}
 
     def apply(self, verified: Verified) -> None:
         """Take the next event; kinds that are not about approvals change nothing."""
         event = verified.event
-        if isinstance(event, ApprovalRequested):
-            request = Request(event, verified.key.owner, verified.position, verified.recorded_at)
-            self._cases.setdefault(event.approval, _Case(request))
+        self._policy.apply(verified)
+        self.roster.apply(verified)
+        if isinstance(event, ApprovalListed):
+            listing = self._listings.setdefault((event.author, event.approval), Listing(event.digest))
+            listing.take(event)
+        elif isinstance(event, ApprovalRequested):
+            self._open(event, verified)
+        elif isinstance(event, ApprovalViewed):
+            self._view(event, verified)
         elif isinstance(event, ApprovalSigned):
             self._vote(event, verified)
         elif isinstance(event, ApprovalRevoked):
@@ -136,6 +174,26 @@ class Approvals:
         """The names of all requests, oldest first."""
         return tuple(self._cases)
 
+    def request(self, approval: str) -> Request:
+        """Return what was asked under this name; raises NotGranted (rule 1) for an unknown name."""
+        return self._case(approval).request
+
+    def coverage(self, approval: str, reviewer: str) -> Covered:
+        """Return what the reviewer has seen of a request so far; raises NotGranted (rule 1) for an unknown name."""
+        case, known = self._case(approval), self.roster.find(reviewer)
+        return self._views(case, reviewer).covered(
+            case.request.pieces, case.request.event, owner=known.owner if known else reviewer
+        )
+
+    def viewers(self, approval: str) -> tuple[str, ...]:
+        """Return whose looking at a request is on record; raises NotGranted (rule 1) for an unknown name."""
+        return tuple(self._case(approval).views)
+
+    def decisions(self, owner: str, now: datetime) -> tuple[datetime, ...]:
+        """Return when this person made the decisions that count toward the cap at `now`, oldest first."""
+        made = self._decisions.get(owner, [])
+        return tuple(made[bisect_right(made, now - CAP_WINDOW) :])
+
     def consumed_by(self, approval: str) -> str | None:
         """Return the call that consumed the approval first, or None."""
         case = self._cases.get(approval)
@@ -144,7 +202,8 @@ class Approvals:
     def standing(self, approval: str, now: datetime) -> Standing:
         """Return where the request stands at the ledger time `now`; raises NotGranted (rule 1) for an unknown name."""
         case = self._case(approval)
-        rules = (self._independent(case), self._quorum(case), self._in_time(case, now), self._unconsumed(case))
+        votes = (self._by_all_votes(case, rule) for rule in (1, 2, 3, 4))
+        rules = (*votes, self._quorum(case), self._in_time(case, now), self._unconsumed(case))
         return Standing(case.request, self._state(case, now), tuple(case.votes), rules)
 
     def verify_granted(self, requested: ApprovalRequested, now: datetime) -> tuple[Vote, ...]:
@@ -154,10 +213,11 @@ class Approvals:
         """
         case = self._case(requested.approval)
         asked = case.request.event
-        for name in ("digest", "tool", "resource", "author", "quorum", "subject", "initiator", "risks", "expires"):
+        for name in _TERMS:
             if getattr(asked, name) != getattr(requested, name):
                 raise NotGranted(1, f"the request on record has another {name}.")
-        for result in (self._in_time(case, now), self._unconsumed(case), self._quorum(case)):
+        listed = RuleResult(3, not case.request.pieces.fault, case.request.pieces.fault)
+        for result in (self._in_time(case, now), self._unconsumed(case), listed, self._quorum(case)):
             if not result.holds:
                 raise NotGranted(result.rule, result.sentence)
         return self.standing(requested.approval, now).counting
@@ -167,6 +227,24 @@ class Approvals:
         if case is None:
             raise NotGranted(1, f"no request named {approval} is in the ledger.")
         return case
+
+    def _open(self, event: ApprovalRequested, verified: Verified) -> None:
+        listed = committed_list(event, self._listings.pop((event.author, event.approval), None))
+        demand = self._policy.demand(event)
+        request = Request(event, verified.key.owner, verified.position, verified.recorded_at, listed, demand)
+        self._cases.setdefault(event.approval, _Case(request))
+
+    def _view(self, event: ApprovalViewed, verified: Verified) -> None:
+        case = self._cases.get(event.approval)
+        if case is None or event.reviewer is None or event.digest != case.request.event.digest:
+            return
+        if any(piece.digest == event.piece for piece in case.request.pieces.pieces):
+            case.views.setdefault(event.reviewer, self._views(case, event.reviewer)).take(event, verified.key)
+
+    @staticmethod
+    def _views(case: _Case, reviewer: str) -> Views:
+        asked = case.request.event
+        return case.views.get(reviewer) or Views(first_coverage(asked.approval, asked.digest, reviewer))
 
     def _vote(self, event: ApprovalSigned, verified: Verified) -> None:
         case = self._cases.get(event.approval)
@@ -190,56 +268,75 @@ class Approvals:
         asked, owner = case.request.event, verified.key.owner
         if event.digest != asked.digest:
             return 1, "it was signed over another digest."
-        if verified.key.role != "reviewer":
-            return 2, f"{event.author} has the role {verified.key.role}."
-        if owner in (asked.initiator, case.request.agent_owner) or event.author in (asked.author, asked.initiator):
-            return 2, f"{owner} started this or answers for the agent that asks."
+        if excluded := self._excluded(case, event, verified):
+            return 2, excluded
         # Who approved may still deny, and need not withdraw first; an approval is not heard twice, nor after a denial.
         heard = [vote.decision for vote in case.votes if vote.owner == owner and vote.counts]
         if "deny" in heard or (heard and event.decision == "approve"):
             return 5, f"{owner} has voted already."
-        if event.decision == "approve" and self._over_cap(owner, verified.recorded_at):
-            return 4, f"{owner} made {DECISIONS_PER_HOUR_MAX} decisions in the last 60 minutes."
-        return self._too_late(case, verified.recorded_at)
+        if late := self._too_late(case, verified.recorded_at):
+            return late
+        if event.decision == "approve":
+            covered = self._views(case, event.author).covered(
+                case.request.pieces, asked, owner=owner, coverage=event.coverage or ""
+            )
+            if covered.sentence:
+                return 3, covered.sentence
+            if len(self.decisions(owner, verified.recorded_at)) >= self.roster.decisions_per_hour:
+                return 4, f"{owner} made {self.roster.decisions_per_hour} decisions in the last 60 minutes."
+        return 0, ""
+
+    def _excluded(self, case: _Case, event: ApprovalSigned, verified: Verified) -> str:
+        asked, owner = case.request.event, verified.key.owner
+        if verified.key.role != REVIEWER_ROLE:
+            return f"{event.author} has the role {verified.key.role}."
+        if owner in (asked.initiator, case.request.agent_owner) or event.author in (asked.author, asked.initiator):
+            return f"{owner} started this or answers for the agent that asks."
+        known = self.roster.find(event.author)
+        if known is not None and not known.active:
+            return f"{event.author} is not an active reviewer."
+        if known is not None and event.decision == "approve" and (role := known.lacks(asked.risks)):
+            return f"{event.author} does not have the role {role}, which the risks ask for."
+        return ""
 
     @staticmethod
-    def _too_late(case: _Case, now: datetime) -> tuple[int, str]:
+    def _too_late(case: _Case, now: datetime) -> tuple[int, str] | None:
         if case.consumed is not None:
             return 7, "it came after the approval was consumed."
         if case.revoked is not None:
             return 6, "it came after the request was revoked."
         if now > case.request.event.expires:
             return 6, "it came after the request had expired."
-        return 0, ""
-
-    def _over_cap(self, owner: str, now: datetime) -> bool:
-        recent = [moment for moment in self._decisions.get(owner, ()) if moment > now - CAP_WINDOW]
-        return len(recent) >= DECISIONS_PER_HOUR_MAX
+        return None
 
     @staticmethod
     def _may_revoke(case: _Case, verified: Verified) -> bool:
-        return verified.key.role == "reviewer" or verified.event.author == case.request.event.author
+        return verified.key.role == REVIEWER_ROLE or verified.event.author == case.request.event.author
 
     def _may_consume(self, case: _Case, event: ApprovalConsumed, now: datetime) -> bool:
         asked = case.request.event
-        if (event.author, event.digest) != (asked.author, asked.digest):
+        if (event.author, event.digest, event.call) != (asked.author, asked.digest, case.request.demand.call):
             return False
         return self._in_time(case, now).holds and self._quorum(case).holds
 
     @staticmethod
-    def _independent(case: _Case) -> RuleResult:
-        bad = [vote for vote in case.votes if not vote.counts]
+    def _by_all_votes(case: _Case, rule: int) -> RuleResult:
+        bad = [vote for vote in case.votes if vote.rule == rule]
         sentences = "; ".join(f"{vote.reviewer}: {vote.sentence}" for vote in bad)
-        return RuleResult(2, not bad, sentences or "all votes count")
+        if rule == 3 and case.request.pieces.fault:
+            return RuleResult(3, holds=False, sentence=case.request.pieces.fault)
+        return RuleResult(rule, not bad, sentences or "no vote breaks it.")
 
     @staticmethod
     def _quorum(case: _Case) -> RuleResult:
-        quorum = case.request.event.quorum
+        demand = case.request.demand
+        if demand.fault:
+            return RuleResult(5, holds=False, sentence=demand.fault)
         denied = [vote.reviewer for vote in case.votes if vote.counts and vote.decision == "deny"]
         if denied:
             return RuleResult(5, holds=False, sentence=f"denied by {', '.join(denied)}.")
         votes = sum(vote.counts and vote.decision == "approve" for vote in case.votes)
-        return RuleResult(5, votes >= quorum, f"{votes} of {quorum} reviewers approved.")
+        return RuleResult(5, votes >= demand.quorum, f"{votes} of {demand.quorum} reviewers approved.")
 
     @staticmethod
     def _in_time(case: _Case, now: datetime) -> RuleResult:

@@ -117,7 +117,7 @@ def _people(stand_in: str | None) -> list[Enrolment]:
 
 def free_stand_in(events: Iterable[Verified], now: datetime) -> str:
     """Name the insecure reviewer of this demonstration: rule 4 holds for it too, so a busy one is relieved by the next."""
-    from ..approvals.fold import CAP_WINDOW, DECISIONS_PER_HOUR_MAX
+    from ..approvals.roster import CAP_WINDOW, DECISIONS_PER_HOUR_MAX
     from ..events import ApprovalSigned
 
     since = now - CAP_WINDOW

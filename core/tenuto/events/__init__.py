@@ -14,6 +14,7 @@ from .approval import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalGranted,
+    ApprovalListed,
     ApprovalOpened,
     ApprovalRequested,
     ApprovalRevoked,
@@ -42,6 +43,7 @@ from .record import (
     RecordSpooled,
     RecordUnaccounted,
 )
+from .reviewer import ReviewerEnrolled, ReviewerLimited
 from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
 from .session import SessionClosed, SessionOpened
@@ -56,8 +58,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     MessageSent, MessageDelivered, MessageRefused,
     ToolRequested, ToolStarted, ToolFinished, ToolFailed, ToolUnknown,
     PolicyDecided, PolicyChanged,
-    ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
+    ApprovalListed, ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
     ApprovalDenied, ApprovalExpired, ApprovalConsumed, ApprovalRevoked,
+    ReviewerEnrolled, ReviewerLimited,
     SpotcheckDrawn, SpotcheckSigned,
     AlertRaised, AlertAcknowledged, AlertClosed,
     SecretLeaked, SecretRotated, SecretPurged,
@@ -83,6 +86,7 @@ __all__ = [
     "ApprovalDenied",
     "ApprovalExpired",
     "ApprovalGranted",
+    "ApprovalListed",
     "ApprovalOpened",
     "ApprovalRequested",
     "ApprovalRevoked",
@@ -112,6 +116,8 @@ __all__ = [
     "RecordRefused",
     "RecordSpooled",
     "RecordUnaccounted",
+    "ReviewerEnrolled",
+    "ReviewerLimited",
     "RunFinished",
     "RunStarted",
     "SecretLeaked",

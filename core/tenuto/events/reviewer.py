@@ -1,0 +1,40 @@
+"""Who reviews, when, and how much: the roster is events of the root, so a router can be checked by anybody."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from .base import Event, Name
+
+ROLES_MAX = 8
+DAY_MINUTES = 1440
+DECISIONS_PER_HOUR_LIMIT = 1000
+
+Minute = Annotated[int, msgspec.Meta(ge=0, lt=DAY_MINUTES)]
+
+
+class ReviewerEnrolled(Event, frozen=True, kw_only=True, tag="reviewer.enrolled"):
+    """The root says what a reviewer may be asked for and when; the latest of a reviewer stands.
+
+    reviewer: the author, whose key is registered with the role reviewer. roles: such as `sre` or `security`.
+    shift_start, shift_end: minutes of the day in UTC, the end not included; a shift may run past midnight, and without
+    one the reviewer is always on shift. active: whether anything is routed there and any decision counts.
+    """
+
+    reviewer: Name
+    roles: Annotated[tuple[Name, ...], msgspec.Meta(max_length=ROLES_MAX)]
+    shift_start: Minute | None = None
+    shift_end: Minute | None = None
+    active: bool = True
+
+
+class ReviewerLimited(Event, frozen=True, kw_only=True, tag="reviewer.limited"):
+    """The root sets how much a reviewer decides in any sliding 60 minutes, and when an unanswered request goes on.
+
+    It holds from the next event on, for everybody, and what counted before stays counted. There is no other way to set it.
+    """
+
+    decisions_per_hour: Annotated[int, msgspec.Meta(ge=1, le=DECISIONS_PER_HOUR_LIMIT)]
+    escalate_seconds: Annotated[int, msgspec.Meta(ge=10, le=86_400)] = 900
