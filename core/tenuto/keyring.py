@@ -29,7 +29,7 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {
-    "root": _OWN | {"key.registered", "policy.changed", "record.purged"},
+    "root": _OWN | {"key.registered", "policy.changed", "record.purged", "passkey.enrolled", "passkey.revoked"},
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
@@ -39,7 +39,9 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "ingest": _OWN | {"record.refused", "record.gap", "record.equivocation"},
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},
-    "console": _OWN | {"approval.assigned", "approval.opened", "approval.viewed", "spotcheck.drawn"},
+    "console": _OWN
+    | {"approval.assigned", "approval.opened", "approval.viewed", "approval.signed", "spotcheck.drawn", "passkey.offered"},
+    "administrator": _OWN | {"passkey.enrolled", "passkey.revoked"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

@@ -32,6 +32,7 @@ from .deployment import (
 from .drift import DriftDetected, DriftReverted
 from .key import KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
+from .passkey import PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
 from .policy import PolicyChanged, PolicyDecided
 from .record import RecordEquivocation, RecordGap, RecordLost, RecordPurged, RecordRefused
 from .run import RunFinished, RunStarted
@@ -51,6 +52,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
     ApprovalDenied, ApprovalExpired, ApprovalConsumed, ApprovalRevoked,
     SpotcheckDrawn, SpotcheckSigned,
+    PasskeyOffered, PasskeyEnrolled, PasskeyRevoked,
     AlertRaised, AlertAcknowledged, AlertClosed,
     SecretLeaked, SecretRotated, SecretPurged,
     DeploymentStarted, DeploymentHealthy, DeploymentUnhealthy, DeploymentRolledBack, DeploymentQuarantined,
@@ -94,6 +96,9 @@ __all__ = [
     "MessageDelivered",
     "MessageRefused",
     "MessageSent",
+    "PasskeyEnrolled",
+    "PasskeyOffered",
+    "PasskeyRevoked",
     "PolicyChanged",
     "PolicyDecided",
     "RecordEquivocation",

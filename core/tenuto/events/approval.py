@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from .base import Count, Event, Hash, Moment, Name
+from .passkey import Assertion
 
 RISKS_MAX = 16
 Risk = Literal["security_group", "iam", "public_endpoint", "deletion", "replacement", "production", "model_diverges"]
@@ -60,12 +61,15 @@ class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed"):
     """A reviewer's own decision over exactly this digest; the payload holds the reason.
 
     coverage: digest of what was opened and for how long, where the console measured it.
+    reviewer, assertion: whose decision a console carries, and the passkey's signature over it; both or neither.
     """
 
     approval: Name
     digest: Hash
     decision: Literal["approve", "deny", "withdraw"]
     coverage: Hash | None = None
+    reviewer: Name | None = None
+    assertion: Assertion | None = None
 
 
 class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval.granted"):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from .base import Event, Hash, Name
 
-Role = Literal["root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console"]
+Role = Literal["root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "administrator"]
 
 
 class KeyRegistered(Event, frozen=True, kw_only=True, tag="key.registered"):
