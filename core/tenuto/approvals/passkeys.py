@@ -17,12 +17,12 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from ..errors import Refused
 from ..events import ApprovalSigned, PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
-from ..events.passkey import Assertion
 from ..keyring import Key
 from ..signing import KeyRefused, verify_public_key
 
@@ -36,6 +36,29 @@ class PasskeyRefused(Refused):
     """The assertion is not this reviewer's over this decision."""
 
     reason = "passkey"
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """The five parts of an assertion as it stands in an event: the last three are base64url, the first two 64 hex digits."""
+
+    credential: str
+    nonce: str
+    client_data: str
+    authenticator_data: str
+    signature: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what the header holds; raises PasskeyRefused for another number of parts."""
+        parts = text.split(".")
+        if len(parts) != 5:
+            raise PasskeyRefused(f"an assertion has five parts, not {len(parts)}.")
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        """Write it as the header holds it."""
+        return ".".join((self.credential, self.nonce, self.client_data, self.authenticator_data, self.signature))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +114,9 @@ class Passkeys:
             if held is not None and held.until is None and held.offer.reviewer == event.reviewer:
                 self._passkeys[event.credential] = replace(held, until=position)
 
-    def use(self, event: ApprovalSigned, reviewer: str, assertion: Assertion) -> None:
-        """Raise PasskeyRefused unless the assertion is `reviewer`'s over this decision; then it is used up."""
+    def use(self, event: ApprovalSigned, reviewer: str) -> None:
+        """Raise PasskeyRefused unless the event's assertion is `reviewer`'s over this decision; then it is used up."""
+        assertion = Assertion.parse(event.assertion or "")
         held = self._passkeys.get(assertion.credential)
         if held is None or held.offer.reviewer != reviewer:
             raise PasskeyRefused(f"{reviewer} has no such passkey.")

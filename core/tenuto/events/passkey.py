@@ -15,17 +15,10 @@ WebOrigin = Annotated[str, msgspec.Meta(pattern=r"^https?://[a-z0-9.-]{1,100}(:[
 """Scheme, host and port of a web page, such as `https://tenuto.example`."""
 
 
-class Assertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an authenticator answered to a challenge (WebAuthn 5.2.2), verbatim.
-
-    credential: SHA-256 of the credential's id. nonce: a part of the challenge that is used once.
-    """
-
-    credential: Hash
-    nonce: Hash
-    client_data: Base64Url
-    authenticator_data: Base64Url
-    signature: Base64Url
+Assertion = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\.[0-9a-f]{64}(\.[A-Za-z0-9_-]{2,1368}){3}$(?!\n)", max_length=2400)]
+"""What an authenticator answered to a challenge, verbatim, in five parts joined by dots: SHA-256 of the credential's id, the
+nonce in the challenge, then client data, authenticator data and signature (WebAuthn 5.2.2) in base64url.
+"""
 
 
 class PasskeyOffered(Event, frozen=True, kw_only=True, tag="passkey.offered"):

@@ -11,7 +11,7 @@ import struct
 import cbor2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from tenuto.events.passkey import Assertion
+from tenuto.approvals.passkeys import Assertion
 
 RELYING_PARTY, PAGE = "console.example", "https://console.example"
 PRESENT, VERIFIED = 0x01, 0x04

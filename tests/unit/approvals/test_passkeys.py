@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from uuid import UUID
 
 import cbor2
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +32,7 @@ def event(kind, author="console", **fields):
 
 def vote(assertion=None, **changes):
     fields = {"approval": "a-1", "digest": "d" * 64, "decision": "approve", "coverage": "c" * 64, "reviewer": "lena"}
-    return event(ApprovalSigned, **fields | changes, assertion=assertion)
+    return event(ApprovalSigned, **fields | changes, assertion=assertion and str(assertion))
 
 
 def challenge(**changes):
@@ -59,7 +59,7 @@ def enrolled(device):
 
 def refusal(passkeys, cast, reviewer="lena"):
     with pytest.raises(PasskeyRefused) as caught:
-        passkeys.use(cast, reviewer, cast.assertion)
+        passkeys.use(cast, reviewer)
     return str(caught.value)
 
 
@@ -68,16 +68,16 @@ def test_a_decision_signed_by_the_reviewers_passkey_counts_once(kind):
     device = Authenticator(kind)
     passkeys = enrolled(device)
     cast = vote(device.sign(challenge()))
-    passkeys.use(cast, "lena", cast.assertion)
+    passkeys.use(cast, "lena")
     assert "used before" in refusal(passkeys, cast)
     again = vote(device.sign(challenge(nonce="1" * 64), nonce="1" * 64))
-    passkeys.use(again, "lena", again.assertion)
+    passkeys.use(again, "lena")
 
 
 def test_the_same_challenge_signed_anew_is_used_up_all_the_same():
     device = Authenticator(counts=False)
     passkeys = enrolled(device)
-    passkeys.use(vote(), "lena", device.sign(challenge()))
+    passkeys.use(vote(device.sign(challenge())), "lena")
     assert "used before" in refusal(passkeys, vote(device.sign(challenge())))
 
 
@@ -124,7 +124,7 @@ def test_a_counter_that_does_not_rise_is_refused():
     passkeys = enrolled(device)
     device.count = 8
     first = vote(device.sign(challenge()))
-    passkeys.use(first, "lena", first.assertion)
+    passkeys.use(first, "lena")
     device.count = 8
     assert "sign count" in refusal(passkeys, vote(device.sign(challenge(nonce="1" * 64), nonce="1" * 64)))
 
@@ -209,7 +209,7 @@ def test_a_second_spelling_of_the_same_bytes_is_refused():
     # 37 bytes leave four bits over in the last letter. An encoder writes them as zero, a decoder may not look.
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = letters[letters.index(good.authenticator_data[-1]) + 1]
-    other = msgspec.structs.replace(good, authenticator_data=good.authenticator_data[:-1] + last)
+    other = replace(good, authenticator_data=good.authenticator_data[:-1] + last)
     assert "spelt" in refusal(enrolled(device), vote(other))
 
 
@@ -217,7 +217,7 @@ def test_a_second_spelling_of_the_same_bytes_is_refused():
 @given(st.sampled_from(["client_data", "authenticator_data", "signature"]), st.binary(min_size=2, max_size=120))
 def test_whatever_an_assertion_is_made_of_it_is_refused_and_nothing_else_happens(part, garbage):
     device = DEVICE
-    assertion = msgspec.structs.replace(device.sign(challenge()), **{part: b64(garbage)})
+    assertion = replace(device.sign(challenge()), **{part: b64(garbage)})
     refusal(enrolled(device), vote(assertion))
 
 
