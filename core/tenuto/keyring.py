@@ -31,7 +31,9 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {
-    "root": _OWN | {"key.registered", "policy.changed", "record.purged", "reviewer.enrolled", "reviewer.limited"},
+    "root": _OWN
+    | {"key.registered", "policy.changed", "record.purged", "reviewer.enrolled", "reviewer.limited"}
+    | {"passkey.enrolled", "passkey.revoked"},
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
@@ -41,8 +43,10 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "ingest": _OWN | {"record.refused", "record.gap", "record.equivocation"},
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},
-    "console": _OWN | {"approval.opened", "approval.viewed", "spotcheck.drawn"},
+    "console": _OWN
+    | {"approval.opened", "approval.viewed", "approval.signed", "spotcheck.drawn", "passkey.offered"},
     "router": _OWN | {"approval.assigned"},
+    "administrator": _OWN | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

@@ -33,6 +33,7 @@ from .deployment import (
 from .drift import DriftDetected, DriftReverted
 from .key import KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
+from .passkey import PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
 from .policy import PolicyChanged, PolicyDecided
 from .record import (
     RecordEquivocation,
@@ -62,6 +63,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ApprovalDenied, ApprovalExpired, ApprovalConsumed, ApprovalRevoked,
     ReviewerEnrolled, ReviewerLimited,
     SpotcheckDrawn, SpotcheckSigned,
+    PasskeyOffered, PasskeyEnrolled, PasskeyRevoked,
     AlertRaised, AlertAcknowledged, AlertClosed,
     SecretLeaked, SecretRotated, SecretPurged,
     DeploymentStarted, DeploymentHealthy, DeploymentUnhealthy, DeploymentRolledBack, DeploymentQuarantined,
@@ -107,6 +109,9 @@ __all__ = [
     "MessageDelivered",
     "MessageRefused",
     "MessageSent",
+    "PasskeyEnrolled",
+    "PasskeyOffered",
+    "PasskeyRevoked",
     "PolicyChanged",
     "PolicyDecided",
     "RecordEquivocation",

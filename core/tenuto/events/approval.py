@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from .base import Count, Event, Hash, Moment, Name
+from .passkey import Assertion
 
 RISKS_MAX = 16
 PIECES_LISTED_MAX = 12
@@ -102,12 +103,15 @@ class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed"):
 
     coverage: what was opened and for how long, as a digest over the console's `approval.viewed` events up to that moment
         (`tenuto.approvals.coverage`). An approval without it does not count; a denial needs none.
+    reviewer, assertion: whose decision a console carries, and the passkey's signature over it; both or neither.
     """
 
     approval: Name
     digest: Hash
     decision: Literal["approve", "deny", "withdraw"]
     coverage: Hash | None = None
+    reviewer: Name | None = None
+    assertion: Assertion | None = None
 
 
 class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval.granted"):
