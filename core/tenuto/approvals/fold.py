@@ -3,8 +3,8 @@
 A reviewer signs a fact: "I approve exactly this digest". Whether it counts follows from the ledger by these rules:
 
  1. the digest, tool and resource are the ones that were requested
- 2. the reviewer may review, is active, has the role that the risks ask for, and is neither author nor initiator of the
-    request nor owner of the agent (by identity)
+ 2. the reviewer signed with a key or passkey of its own, is active, has the role that the risks ask for, and is neither
+    author nor initiator of the request nor owner of the agent (by identity)
  3. every piece that bears risk was on the reviewer's screen before signing, each for its least time and all of them for
     theirs, as a console measured it; a denial needs none of that
  4. the reviewer made at most 10 decisions that count in any sliding 60 minutes (or as many as `reviewer.limited` says);
@@ -15,7 +15,8 @@ A reviewer signs a fact: "I approve exactly this digest". Whether it counts foll
  7. the approval was not consumed: one approval, one execution
 
 Who asked consumes, for the call that was asked about and over its digest, and only while rules 5 and 6 hold: what was
-consumed too early, too late, for another call or by somebody else was not consumed at all. After it nothing changes, whoever votes, withdraws or revokes.
+consumed too early, too late, for another call or by somebody else was not consumed at all. After it nothing changes,
+whoever votes, withdraws or revokes.
 
 Time is the ledger's `recorded_at`, so the answer at a position never changes.
 """
@@ -34,11 +35,16 @@ from ..events import (
     ApprovalRevoked,
     ApprovalSigned,
     ApprovalViewed,
+    PasskeyEnrolled,
+    PasskeyOffered,
+    PasskeyRevoked,
 )
 from ..verification import Verified
 from .coverage import Covered, Listing, PieceList, Views, committed_list, first_coverage
+from .passkeys import Passkeys
 from .quorum import Decisions, Demand
 from .roster import CAP_WINDOW, REVIEWER_ROLE, Roster
+from .voting import Voter, voter_of
 
 RULES: dict[int, str] = {
     1: "digest, tool and resource are the ones requested",
@@ -142,6 +148,7 @@ class Approvals:
     def __init__(self) -> None:
         """Start before the first event."""
         self.roster = Roster()
+        self.passkeys = Passkeys()
         self._cases: dict[str, _Case] = {}
         self._policy = Decisions()
         self._listings: dict[tuple[str, str], Listing] = {}
@@ -151,6 +158,10 @@ class Approvals:
         """Take the next event; kinds that are not about approvals change nothing."""
         event = verified.event
         self._policy.apply(verified)
+        if isinstance(event, PasskeyOffered | PasskeyEnrolled | PasskeyRevoked):
+            if self._same_person(event) and self.passkeys.apply(event, verified.key, verified.position):
+                self.roster.apply(verified)
+            return
         self.roster.apply(verified)
         if isinstance(event, ApprovalListed):
             listing = self._listings.setdefault((event.author, event.approval), Listing(event.digest))
@@ -246,57 +257,64 @@ class Approvals:
         asked = case.request.event
         return case.views.get(reviewer) or Views(first_coverage(asked.approval, asked.digest, reviewer))
 
+    def _same_person(self, event: PasskeyOffered | PasskeyEnrolled | PasskeyRevoked) -> bool:
+        """Whether an enrolment names the person whom the reviewer's other keys name."""
+        known = self.roster.find(event.reviewer)
+        return not isinstance(event, PasskeyEnrolled) or known is None or known.owner == event.owner
+
     def _vote(self, event: ApprovalSigned, verified: Verified) -> None:
         case = self._cases.get(event.approval)
         if case is None:
             return
+        voter = voter_of(event, verified.key, self.roster, self.passkeys)
         if event.decision == "withdraw":
-            case.votes = [vote for vote in case.votes if vote.reviewer != event.author or case.consumed is not None]
+            if not voter.forged:
+                case.votes = [one for one in case.votes if one.reviewer != voter.name or case.consumed is not None]
             return
-        rule, sentence = self._broken_rule(case, event, verified)
+        rule, sentence = self._broken_rule(case, event, voter, verified.recorded_at)
         if rule == 0:
-            self._decisions.setdefault(verified.key.owner, []).append(verified.recorded_at)
+            self._decisions.setdefault(voter.owner, []).append(verified.recorded_at)
         case.votes.append(
             Vote(
-                reviewer=event.author, owner=verified.key.owner, decision=event.decision, position=verified.position,
+                reviewer=voter.name, owner=voter.owner, decision=event.decision, position=verified.position,
                 recorded_at=verified.recorded_at, insecure_demo=verified.key.insecure_demo, counts=rule == 0,
                 rule=rule, sentence=sentence,
             )
         )  # fmt: skip
 
-    def _broken_rule(self, case: _Case, event: ApprovalSigned, verified: Verified) -> tuple[int, str]:
-        asked, owner = case.request.event, verified.key.owner
+    def _broken_rule(self, case: _Case, event: ApprovalSigned, voter: Voter, now: datetime) -> tuple[int, str]:
+        asked, owner = case.request.event, voter.owner
         if event.digest != asked.digest:
             return 1, "it was signed over another digest."
-        if excluded := self._excluded(case, event, verified):
+        if excluded := self._excluded(case, event, voter):
             return 2, excluded
         # Who approved may still deny, and need not withdraw first; an approval is not heard twice, nor after a denial.
         heard = [vote.decision for vote in case.votes if vote.owner == owner and vote.counts]
         if "deny" in heard or (heard and event.decision == "approve"):
             return 5, f"{owner} has voted already."
-        if late := self._too_late(case, verified.recorded_at):
+        if late := self._too_late(case, now):
             return late
         if event.decision == "approve":
-            covered = self._views(case, event.author).covered(
+            covered = self._views(case, voter.name).covered(
                 case.request.pieces, asked, owner=owner, coverage=event.coverage or ""
             )
             if covered.sentence:
                 return 3, covered.sentence
-            if len(self.decisions(owner, verified.recorded_at)) >= self.roster.decisions_per_hour:
+            if len(self.decisions(owner, now)) >= self.roster.decisions_per_hour:
                 return 4, f"{owner} made {self.roster.decisions_per_hour} decisions in the last 60 minutes."
         return 0, ""
 
-    def _excluded(self, case: _Case, event: ApprovalSigned, verified: Verified) -> str:
-        asked, owner = case.request.event, verified.key.owner
-        if verified.key.role != REVIEWER_ROLE:
-            return f"{event.author} has the role {verified.key.role}."
-        if owner in (asked.initiator, case.request.agent_owner) or event.author in (asked.author, asked.initiator):
-            return f"{owner} started this or answers for the agent that asks."
-        known = self.roster.find(event.author)
+    def _excluded(self, case: _Case, event: ApprovalSigned, voter: Voter) -> str:
+        asked = case.request.event
+        if voter.fault:
+            return voter.fault
+        if voter.owner in (asked.initiator, case.request.agent_owner) or voter.name in (asked.author, asked.initiator):
+            return f"{voter.owner} started this or answers for the agent that asks."
+        known = self.roster.find(voter.name)
         if known is not None and not known.active:
-            return f"{event.author} is not an active reviewer."
+            return f"{voter.name} is not an active reviewer."
         if known is not None and event.decision == "approve" and (role := known.lacks(asked.risks)):
-            return f"{event.author} does not have the role {role}, which the risks ask for."
+            return f"{voter.name} does not have the role {role}, which the risks ask for."
         return ""
 
     @staticmethod

@@ -5,8 +5,8 @@ hash of the decision itself: log, request, digest, what was decided, and what wa
 that again (WebAuthn level 2, section 7.2): the page's origin, the domain, that the person was verified, the counter, the
 signature. Each challenge counts once, whoever sends it again and however it was spelt.
 
-An enrolment takes two people: the offer stands in the ledger first, and neither the console that wrote it nor the person who
-made the passkey can enrol it.
+An enrolment takes two people: the offer stands in the ledger first, and neither who answers for the console that wrote it nor
+the person who made the passkey can enrol it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Passkey:
     """One enrolled passkey. `sign_count` is the last counter seen, 0 where the authenticator keeps none."""
 
     offer: PasskeyOffered
+    owner: str
     since: int
     sign_count: int
     until: int | None = None
@@ -97,22 +98,31 @@ class Passkeys:
         """Return the offers that nobody has enrolled, oldest first."""
         return tuple(offer for name, (offer, _) in self._offers.items() if name not in self._passkeys)
 
-    def apply(self, event: PasskeyOffered | PasskeyEnrolled | PasskeyRevoked, key: Key, position: int) -> None:
-        """Take the next event about passkeys; an enrolment by whom the offer is about, or without one, changes nothing."""
+    def apply(self, event: PasskeyOffered | PasskeyEnrolled | PasskeyRevoked, key: Key, position: int) -> bool:
+        """Take the next event about passkeys; return whether it changed who may sign. What may not be said changes nothing."""
         if isinstance(event, PasskeyOffered):
             with suppress(PasskeyRefused):
                 verify_offer(event)
                 self._offers.setdefault(event.credential, (event, key.owner))
-        elif isinstance(event, PasskeyEnrolled):
-            offer, offered_by = self._offers.get(event.credential, (None, ""))
-            own = key.owner in (event.reviewer, offered_by) or event.author == event.reviewer
-            if offer is None or offer.reviewer != event.reviewer or own or event.credential in self._passkeys:
-                return
-            self._passkeys[event.credential] = Passkey(offer, position, offer.sign_count)
-        else:
-            held = self._passkeys.get(event.credential)
-            if held is not None and held.until is None and held.offer.reviewer == event.reviewer:
-                self._passkeys[event.credential] = replace(held, until=position)
+            return False
+        if isinstance(event, PasskeyEnrolled):
+            return self._enrol(event, key, position)
+        held = self._passkeys.get(event.credential)
+        if held is None or held.until is not None or held.offer.reviewer != event.reviewer:
+            return False
+        self._passkeys[event.credential] = replace(held, until=position)
+        return True
+
+    def _enrol(self, event: PasskeyEnrolled, key: Key, position: int) -> bool:
+        offer, offered_by = self._offers.get(event.credential, (None, ""))
+        own = key.owner in (event.owner, offered_by) or event.author == event.reviewer
+        others = {held.owner for held in self._passkeys.values() if held.offer.reviewer == event.reviewer}
+        if offer is None or offer.reviewer != event.reviewer or own or event.credential in self._passkeys:
+            return False
+        if others - {event.owner}:
+            return False
+        self._passkeys[event.credential] = Passkey(offer, event.owner, position, offer.sign_count)
+        return True
 
     def use(self, event: ApprovalSigned, reviewer: str) -> None:
         """Raise PasskeyRefused unless the event's assertion is `reviewer`'s over this decision; then it is used up."""

@@ -1,4 +1,5 @@
-"""Who reviews: the fold over keys and `reviewer.*` events. One key registered by the root with the role reviewer is enough.
+"""Who reviews: the fold over keys, passkeys and `reviewer.*` events. One key registered by the root with the role reviewer
+is enough, and so is one enrolled passkey.
 
 A reviewer whom no `reviewer.enrolled` names may be asked for everything, at any time; enrolment narrows that. The cap is
 ten decisions in any sliding 60 minutes until a `reviewer.limited` of the root says otherwise, and only that can.
@@ -10,7 +11,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ..events import KeyRegistered, KeyRevoked, KeyRotated, ReviewerEnrolled, ReviewerLimited
+from ..events import (
+    KeyRegistered,
+    KeyRevoked,
+    KeyRotated,
+    PasskeyEnrolled,
+    PasskeyRevoked,
+    ReviewerEnrolled,
+    ReviewerLimited,
+)
 from ..verification import Verified
 
 DECISIONS_PER_HOUR_MAX = 10
@@ -85,6 +94,12 @@ class Roster:
             ended = event.old_key_id if isinstance(event, KeyRotated) else event.subject_key_id
             begun = {event.subject_key_id} if isinstance(event, KeyRotated) else set()
             self._set(replace(known, keys=known.keys - {ended} | begun))
+        elif isinstance(event, PasskeyEnrolled):
+            known = self._known.get(event.reviewer) or self._new(event.reviewer, event.owner)
+            self._set(replace(known, keys=known.keys | {event.credential}))
+        elif isinstance(event, PasskeyRevoked) and event.reviewer in self._known:
+            known = self._known[event.reviewer]
+            self._set(replace(known, keys=known.keys - {event.credential}))
         elif isinstance(event, ReviewerEnrolled):
             self._enrolled[event.reviewer] = event
             if event.reviewer in self._known:

@@ -38,9 +38,13 @@ class PasskeyOffered(Event, frozen=True, kw_only=True, tag="passkey.offered"):
 
 
 class PasskeyEnrolled(Event, frozen=True, kw_only=True, tag="passkey.enrolled"):
-    """An administrator says that the passkey offered under this credential is this reviewer's. It counts from here on."""
+    """An administrator says that the passkey offered under this credential is this reviewer's. It counts from here on.
+
+    owner: the person, by whom approvals exclude; the same as that of the reviewer's other keys, where there are any.
+    """
 
     reviewer: Name
+    owner: Name
     credential: Hash
 
 

@@ -47,7 +47,7 @@ def offered(device, reviewer="lena", key=CONSOLE, **changes):
 
 
 def enrol(passkeys, device, reviewer="lena", key=ADMIN, author="ada-admin"):
-    passkeys.apply(event(PasskeyEnrolled, author, reviewer=reviewer, credential=device.credential), key, 4)
+    passkeys.apply(event(PasskeyEnrolled, author, reviewer=reviewer, owner=reviewer, credential=device.credential), key, 4)
     return passkeys
 
 
