@@ -44,8 +44,8 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},
     "console": _OWN
-    | {"approval.opened", "approval.viewed", "approval.signed", "spotcheck.drawn", "passkey.offered"},
-    "router": _OWN | {"approval.assigned"},
+    | {"approval.opened", "approval.viewed", "approval.signed", "passkey.offered"},
+    "router": _OWN | {"approval.assigned", "spotcheck.drawn"},
     "administrator": _OWN | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""

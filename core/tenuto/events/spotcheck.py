@@ -1,22 +1,29 @@
-"""The second look at approved deployments (M14)."""
+"""The second look at approved actions (M14): 15 % of them, by a draw that nobody can steer and anybody can repeat."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from .base import Event, Hash, Name
+from .base import Count, Event, Hash, Name
 
 
 class SpotcheckDrawn(Event, frozen=True, kw_only=True, tag="spotcheck.drawn"):
-    """The draw for one approval: `ticket` is the hash that decided, so anybody can repeat the draw."""
+    """The draw for one approval that was spent. `tenuto spotcheck verify` repeats it from the published log alone.
+
+    position: where the approval was consumed. size: entries under the first checkpoint over it that the draw witness
+    cosigned. ticket: SHA-256 over that cosignature and the name of the approval; it decides.
+    """
 
     approval: Name
+    position: Count
+    size: Count
     ticket: Hash
     drawn: bool
 
 
 class SpotcheckSigned(Event, frozen=True, kw_only=True, tag="spotcheck.signed"):
-    """The second reviewer's finding about an approval that was drawn."""
+    """A second reviewer's finding about what was approved under this digest; the payload says why."""
 
     approval: Name
+    digest: Hash
     finding: Literal["agree", "disagree"]
