@@ -58,7 +58,7 @@ class Assertion:
 
     def __str__(self) -> str:
         """Write it as the header holds it."""
-        return ".".join((self.credential, self.nonce, self.client_data, self.authenticator_data, self.signature))
+        return f"{self.credential}.{self.nonce}.{self.client_data}.{self.authenticator_data}.{self.signature}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,11 @@ def verify_offer(offer: PasskeyOffered) -> None:
     something: ES256 (P-256), EdDSA (Ed25519, not degenerate) or RS256 of at least 2,048 bits.
     """
     from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
-    from webauthn.helpers.decode_credential_public_key import DecodedEC2PublicKey, DecodedOKPPublicKey, DecodedRSAPublicKey
+    from webauthn.helpers.decode_credential_public_key import (
+        DecodedEC2PublicKey,
+        DecodedOKPPublicKey,
+        DecodedRSAPublicKey,
+    )
     from webauthn.helpers.exceptions import WebAuthnException
 
     if hashlib.sha256(_bytes(offer.credential_id)).hexdigest() != offer.credential:

@@ -10,7 +10,7 @@ import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tenuto.approvals.passkeys import Passkeys, PasskeyRefused, challenge_of
+from tenuto.approvals.passkeys import PasskeyRefused, Passkeys, challenge_of
 from tenuto.events import ApprovalSigned, PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
 from tenuto.keyring import Key
 

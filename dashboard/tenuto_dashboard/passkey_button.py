@@ -1,0 +1,32 @@
+"""The button behind which the browser's authenticator stands."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import streamlit as st
+
+from .sheet import ASSETS, noted
+
+Mode = Literal["make", "sign"]
+
+
+def passkey_button(
+    label: str, mode: Mode, options: str, *, key: str, kind: str = "primary", disabled: bool = False
+) -> str | None:
+    """Draw the button; return what the browser answered, as JSON, if it was pressed since the last run.
+
+    `options` are those of `passkeys.making_options` or `passkeys.signing_options`, `kind` is primary or secondary.
+    """
+    data = {"label": label, "mode": mode, "options": options, "kind": kind, "disabled": disabled}
+    result = _BUTTON(key=key, data=data, on_answer_change=noted)
+    answer = result.get("answer")
+    return None if answer is None else str(answer)
+
+
+_BUTTON = st.components.v2.component(
+    "tenuto.passkey",
+    html='<button type="button"></button>',
+    css=(ASSETS / "passkey.css").read_text("utf-8"),
+    js=(ASSETS / "passkey.js").read_text("utf-8"),
+)
