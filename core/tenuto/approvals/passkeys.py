@@ -94,6 +94,10 @@ class Passkeys:
         """Return the passkeys that count for `reviewer` now, oldest first."""
         return tuple(key for key in self._passkeys.values() if key.offer.reviewer == reviewer and key.until is None)
 
+    def all(self) -> tuple[Passkey, ...]:
+        """Return every passkey that was ever enrolled, oldest first."""
+        return tuple(self._passkeys.values())
+
     def offers(self) -> tuple[PasskeyOffered, ...]:
         """Return the offers that nobody has enrolled, oldest first."""
         return tuple(offer for name, (offer, _) in self._offers.items() if name not in self._passkeys)
