@@ -106,6 +106,24 @@ def test_every_cosigned_checkpoint_is_kept_and_found_by_what_it_covers(home: Hom
         assert found.checkpoint.size == min(size for size in sizes if size > position)
 
 
+def test_a_cosigned_note_is_on_the_disk_before_anybody_sees_it(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    witness, publish = Bridge(near(tmp_path, "w1.example", home.clock)), TileFolder.publish
+    kept = list[bytes | None]()
+
+    def looked_at(tiles: TileFolder, note: bytes) -> None:
+        if b"w1.example" in note:
+            kept.append(CheckpointArchive(home.log).note_over(5))
+            assert kept[-1] == note == CheckpointArchive(home.state).note_over(5)
+        publish(tiles, note)
+
+    monkeypatch.setattr(TileFolder, "publish", looked_at)
+    home.ledger.write(5)
+    home.seal([witness])
+    assert len(kept) == 1
+
+
 def test_a_second_witness_adds_its_line_to_the_kept_note(home: Home, tmp_path: Path) -> None:
     first, second = (Bridge(near(tmp_path, name, home.clock)) for name in ("w1.example", "w2.example"))
     second.away = True
