@@ -77,7 +77,7 @@ class Accounts:
         self._looked = float("-inf")
 
     def begin(self, opened: Event) -> None:
-        """This life's session is open."""
+        """Say which event opened the session of this life."""
         self._opened = opened
 
     def look(self) -> None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +72,36 @@ class SignedState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return Frontier.from_bytes(self.size, bytes.fromhex(self.frontier))
 
 
+def hold_state(state: Path) -> BinaryIO:
+    """Take the state folder for this process until the file is closed; raises Busy while another has it."""
+    state.mkdir(parents=True, exist_ok=True)
+    lock = (state / _LOCK_FILE).open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise Busy(f"Another sealer holds {state}. Two must never sign for one log.") from error
+    return lock
+
+
+def load_signed(state: Path, log_key: str, origin: str) -> SignedState:
+    """Return what was signed last, of size 0 when there is nothing; raises SealRefused when the file is not this log's."""
+    file = state / _STATE_FILE
+    try:
+        signed = msgspec.json.decode(file.read_bytes(), type=SignedState)
+        if signed.size == 0:
+            raise ValueError("it covers no events")
+        checkpoint = parse_checkpoint(signed.note.encode(), log_key, origin)
+        if (checkpoint.size, checkpoint.root) != (signed.size, signed.tree.root()):
+            raise ValueError("frontier and checkpoint differ")
+    except FileNotFoundError:
+        return SignedState()
+    except (msgspec.MsgspecError, ValueError, CheckpointRefused) as error:
+        sentence = f"The sealer's state {file} is not its own: {error} Restore it, or check key and origin."
+        raise SealRefused(sentence) from error
+    return signed
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What one step did: the newest checkpoint, which witnesses cosigned it, and a sentence for each that did not.
@@ -106,6 +136,7 @@ class Sealer:
         self._lock: BinaryIO | None = None
         self._ready = False
         self._published: bytes | None = None
+        self._compared: list[Frontier] = []  # ends of the parts of a backlog, the last being that of the ledger's head
 
     def __enter__(self) -> Self:
         """Nothing is taken before the first `seal`."""
@@ -122,7 +153,7 @@ class Sealer:
         self._cosigning.close()
         if self._lock is not None:
             self._lock.close()
-            self._lock, self._ready = None, False
+            self._lock, self._ready, self._compared = None, False, []
 
     def seal(self) -> Published | None:
         """Take one step; None when nothing is new and no cosignature came in.
@@ -138,8 +169,8 @@ class Sealer:
 
     def _begin(self) -> SignedState:
         if self._lock is None:
-            self._lock = self._taken_lock()
-        signed = self._load()
+            self._lock = hold_state(self._state)
+        signed = load_signed(self._state, self._signer.vkey, self._origin)
         if self._ready:
             self._finish(signed)
             return signed
@@ -148,32 +179,6 @@ class Sealer:
         self._demand_tree(self._tiles, signed.tree)
         self._publish_kept(signed)
         self._ready = True
-        return signed
-
-    def _taken_lock(self) -> BinaryIO:
-        self._state.mkdir(parents=True, exist_ok=True)
-        lock = (self._state / _LOCK_FILE).open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise Busy(f"Another sealer holds {self._state}. Two must never sign for one log.") from error
-        return lock
-
-    def _load(self) -> SignedState:
-        file = self._state / _STATE_FILE
-        try:
-            signed = msgspec.json.decode(file.read_bytes(), type=SignedState)
-            if signed.size == 0:
-                raise ValueError("it covers no events")
-            checkpoint = parse_checkpoint(signed.note.encode(), self._signer.vkey, self._origin)
-            if (checkpoint.size, checkpoint.root) != (signed.size, signed.tree.root()):
-                raise ValueError("frontier and checkpoint differ")
-        except FileNotFoundError:
-            return SignedState()
-        except (msgspec.MsgspecError, ValueError, CheckpointRefused) as error:
-            sentence = f"The sealer's state {file} is not its own: {error} Restore it, or check key and origin."
-            raise SealRefused(sentence) from error
         return signed
 
     def _published_before(self, signed: SignedState) -> bytes | None:
@@ -234,19 +239,32 @@ class Sealer:
         return following
 
     def _fold(self, tree: Frontier, head: Head) -> tuple[Frontier, list[bytes]]:
-        """Fold everything up to the head onto `tree` and compare; return the part to sign now, with its entries."""
-        start, portion, entries = tree.size, tree, list[bytes]()
-        while tree.size < head.size:
-            page = self._reader.read(tree.size, min(PAGE_EVENTS, head.size - tree.size), payloads=False)
-            positions = [entry.position for entry in page]
-            if not page or positions != list(range(tree.size, tree.size + len(page))):
-                raise SealRefused(f"The ledger says it has {head.size} events, but the one at {tree.size} is missing.")
-            fresh = [entry.entry for entry in page]
-            whole_so_far = tree.size == portion.size
-            tree = tree.extend([leaf_hash(entry) for entry in fresh])
-            if whole_so_far and len(entries) + len(fresh) <= SEAL_EVENTS_MAX:
-                portion = tree
-                entries += fresh
+        """Return the part to sign now with its entries, of a ledger that was folded up to its head and compared with it.
+
+        A long backlog is folded to the head once. The frontiers at the ends of its parts are remembered, and each later part
+        must lead to the one remembered for it; so every event is read twice, however long the backlog was.
+        """
+        target = next((one for one in self._compared if one.size > tree.size), None)
+        if target is None or head.size < self._compared[-1].size:
+            return self._fold_to_head(tree, head)
+        entries = [entry for page in self._pages(tree.size, target.size) for entry in page]
+        portion = tree.extend([leaf_hash(entry) for entry in entries])
+        if portion != target:
+            sentence = f"Events between positions {tree.size} and {target.size - 1} were changed since they were compared with"
+            raise SealRefused(f"{sentence} the ledger's head. Nothing is signed.")
+        return portion, entries
+
+    def _fold_to_head(self, tree: Frontier, head: Head) -> tuple[Frontier, list[bytes]]:
+        start, entries, ends = tree.size, list[bytes](), list[Frontier]()
+        count = 0  # events of the part at hand
+        for page in self._pages(start, head.size):
+            if count + len(page) > SEAL_EVENTS_MAX:
+                ends.append(tree)
+                count = 0
+            count += len(page)
+            tree = tree.extend([leaf_hash(entry) for entry in page])
+            if not ends:
+                entries += page
         if tree.size != head.size or tree.to_bytes() != head.frontier:
             place = f"between positions {start} and {head.size - 1}" if start < head.size else f"below position {start}"
             sentence = (
@@ -254,7 +272,16 @@ class Sealer:
                 f" {place}, or the head itself, were changed. Nothing is signed."
             )
             raise SealRefused(sentence)
-        return portion, entries
+        self._compared = [*ends, tree]
+        return self._compared[0], entries
+
+    def _pages(self, start: int, stop: int) -> Iterator[list[bytes]]:
+        while start < stop:
+            page = self._reader.read(start, min(PAGE_EVENTS, stop - start), payloads=False)
+            if not page or [entry.position for entry in page] != list(range(start, start + len(page))):
+                raise SealRefused(f"The ledger says it has {stop} events, but the one at {start} is missing.")
+            start += len(page)
+            yield [entry.entry for entry in page]
 
     def _demand_tree(self, tiles: TileFolder, tree: Frontier) -> None:
         try:
@@ -265,7 +292,7 @@ class Sealer:
             raise SealRefused(f"The tiles in {tiles.path} are not those that were signed. Restore them from a copy.")
 
     def _swap(self, expected: SignedState, following: SignedState) -> None:
-        if self._load() != expected:
+        if load_signed(self._state, self._signer.vkey, self._origin) != expected:
             raise SealRefused(f"Another process changed the state in {self._state}. Two sealers must never run.")
         write_durably({self._state / _STATE_FILE: msgspec.json.encode(following)})
 

@@ -83,6 +83,7 @@ class Spool:
             os.close(self._ownership)
             raise
         self._open, self._inside, self._file = True, False, identity(path)
+        self._writing: bytes | None = None  # the session appended last: most receipts are for that one
 
     def claim(self, author: str, origin: str, root: str) -> None:
         """Make this the spool of `author` for one log, or confirm it; raises NotConfigured when it is another's."""
@@ -133,6 +134,7 @@ class Spool:
             sql.execute(
                 "INSERT INTO chain VALUES (?, ?, ?)", (outgoing.session.bytes, outgoing.seq, outgoing.header_hash)
             )
+        self._writing = outgoing.session.bytes
 
     def wait_for_room(self, size: int, seconds: float) -> bool:
         """Block until a record of `size` bytes would fit, at most `seconds`; return whether it would."""
@@ -241,6 +243,8 @@ class Spool:
             "INSERT INTO elsewhere VALUES (?, ?, ?, ?) ON CONFLICT (session) "
             "DO UPDATE SET seq = max(seq, excluded.seq), closed = max(closed, excluded.closed)"
         )
+        if session.bytes == self._writing:
+            return
         with self._transaction() as sql:
             if sql.execute("SELECT 1 FROM written WHERE session = ?", (session.bytes,)).fetchone() is None:
                 sql.execute(query, (session.bytes, seq, closed, SEEN))

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from .clock import from_micros
+from .salvage import DAMAGED, TOLD
 
 BUSY_SECONDS_MAX = 1.0
 
@@ -38,6 +39,12 @@ def look_at_spools(folder: Path, now: datetime) -> Iterator[Waiting]:
     """Yield what waits in each spool of a folder, by file name; nothing when there is no such folder."""
     for path in sorted(folder.glob("*.db")):
         yield look_at_spool(path, now)
+
+
+def put_aside(folder: Path) -> dict[str, bool]:
+    """Return the damaged spools that lie put aside in a folder (`salvage`), and whether their loss is on record."""
+    found = {path.name: state for state in (DAMAGED, TOLD) for path in folder.glob(f"*.{state}-*")}
+    return {name: state == TOLD for name, state in sorted(found.items()) if name.rpartition("-")[2].isdecimal()}
 
 
 def look_at_spool(path: Path, now: datetime) -> Waiting:

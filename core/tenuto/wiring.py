@@ -32,12 +32,14 @@ from .intake.examining import Examiner
 from .intake.judging import Judge, Limits
 from .intake.testimony import Testimony
 from .intake.vault import Vault
+from .log.archive import CheckpointArchive, draw_witness, withheld
 from .log.note import Cosigner, parse_vkey
 from .log.tiles import TileFolder
 from .log.witness import Witness
 from .log.witnessing import parse_policy
 from .mailbox import Mailbox
 from .policy import Policy, load_policy
+from .rebuilding import Rebuilt, rebuild
 from .recorder import Recorder
 from .salvage import losses_told, open_spool
 from .sealing import Sealer
@@ -196,6 +198,22 @@ def open_sealer(settings: Settings) -> Iterator[Sealer]:
         ) as sealer,
     ):
         yield sealer
+
+
+def rebuild_log(settings: Settings, given: Sequence[Path] = ()) -> Rebuilt:
+    """Make the log folder again from the ledger, see `rebuilding`; `given` are files with one signed note each."""
+    with closing(open_reader(settings)) as reader:
+        return rebuild(reader, TileFolder(settings.tiles), settings.state, trust=open_trust(settings), given=given)
+
+
+def withheld_from(settings: Settings, url: str) -> tuple[str, list[int], int]:
+    """Return the draw witness's name, what it cosigned and the published log does not show, and up to which size."""
+    trust = open_trust(settings)
+    policy, note = parse_policy(trust.policy), TileFolder(settings.tiles).published()
+    size = 0 if note is None else verified_checkpoint(note, trust).size
+    witness = HttpWitness(url, draw_witness(policy).vkey)
+    shown = CheckpointArchive(settings.tiles)
+    return witness.verifier.name, withheld(shown, witness.archive(trust.origin), policy, trust.origin, size), size
 
 
 def open_witnesses(settings: Settings, trust: Trust) -> list[HttpWitness]:

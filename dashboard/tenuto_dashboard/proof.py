@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tenuto_projections.integrity import Integrity
+from tenuto_projections.losses import Loss
 from tenuto_projections.walked import Tick
 
 from .sheet import Node, box, icon, moment, short, word
@@ -56,6 +59,40 @@ def attacks(here: Integrity) -> Node:
         for name, count, tone in rows
     ]
     return box("panel", box("panel-head", box("", "On record against the road", tag="h2")), *items)
+
+
+def lost(found: Sequence[Loss]) -> Node:
+    """Return what did not get on record, or only late, newest first."""
+    head = box("panel-head", box("", "Losses", tag="h2"), word("right", "newest first"))
+    if not found:
+        return box("panel", head, box("panel-body soft", "Nothing is known to be lost, and nobody had to wait."))
+    return box("panel", head, *(_loss(one) for one in found))
+
+
+def _loss(one: Loss) -> Node:
+    tone, name = _LOSSES[one.kind]
+    top = box("top", word("", name), word(f"badge right {tone}", moment(one.recorded_at, "ago")))
+    return box("item", top, box("soft", *_loss_said(one)))
+
+
+_LOSSES = {
+    "record.lost": ("red", "Lost"),
+    "record.unaccounted": ("red", "A spool is gone"),
+    "record.gap": ("amber", "Never arrived"),
+    "record.spooled": ("gray", "Kept back"),
+}
+
+
+def _loss_said(one: Loss) -> tuple[Node | str, ...]:
+    session = short(one.session or "", head=8)
+    if one.kind == "record.spooled" and one.since is not None and one.until is not None:
+        seconds = (one.until - one.since).total_seconds()
+        return (f"{one.author} kept {one.events:,} events back for {seconds:,.0f} s ({one.why}). All are dealt with.",)
+    if one.kind == "record.unaccounted":
+        said = f" is on record up to its event {one.last_seq} and has no end. Whether there was more, nobody knows."
+        return (f"{one.author}: the session ", session, said)
+    said = f"events {one.first_seq} to {one.last_seq} of the session "
+    return (f"{one.author} says: {said}", session, " are not on record.")
 
 
 def yourself() -> Node:

@@ -12,6 +12,7 @@ from .alerts import Alerts
 from .fleet import Fleet
 from .inbox import Inbox
 from .integrity import Counts
+from .losses import Losses
 from .projection import Projection, Projector, Rewound
 from .runs import Runs
 
@@ -20,7 +21,7 @@ WAIT_SECONDS = 0.25
 
 def all_projections() -> tuple[Projection, ...]:
     """Return every read model, new, before the first event."""
-    return Runs(), Inbox(), Fleet(), Counts(), Alerts()
+    return Runs(), Inbox(), Fleet(), Counts(), Losses(), Alerts()
 
 
 def projection_named(name: str) -> Projection | None:

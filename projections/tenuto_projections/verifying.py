@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -22,9 +22,13 @@ from tenuto.adapters.tilefiles import TileLedger
 from tenuto.errors import UNREADABLE
 from tenuto.following import Follower
 from tenuto.ledger import LedgerReader, SessionHead
+from tenuto.log.archive import ArchiveRefused
 from tenuto.log.durable import write_durably
+from tenuto.log.folder import Examined, HistoriesDiffer, Signers, examine
 from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
+from tenuto.log.witnessing import parse_policy
+from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
 from .replay.records import Output, tick_lines, tick_records
@@ -34,6 +38,7 @@ PAGE = 500
 COSIGNATURE_SECONDS_MAX = 6.0
 COSIGNATURE_PAUSE_SECONDS = 0.1
 SEEN_FILE = "seen.json"
+FILES_NAMED_MAX = 20
 
 
 class LiveLedger(LedgerReader, Protocol):
@@ -76,7 +81,7 @@ def walk_log(
             if _is_cosigned(follower, walked, deadline):
                 break
         walked.verify(follower)
-        _verify_published(follower, tiles)
+        examined = _verify_published(follower, tiles, walked.trust)
     walk = walked.walk(follower)
     unsigned = 0
     if live is not None and head is not None:
@@ -86,7 +91,7 @@ def walk_log(
         _verify_derived(follower.walk, live)
     if walk.seen is not None:
         save_seen(seen_folder, walk.seen)
-    _print(walk, unsigned, live=live is not None)
+    _print(walk, unsigned, examined, live=live is not None)
     return walk.seen is not None
 
 
@@ -129,14 +134,21 @@ def _first_unlike(tiles: TileFolder, reader: LedgerReader, size: int) -> int | N
     return None
 
 
-def _verify_published(follower: Follower, tiles: TileFolder) -> None:
-    """Step 6 from the other side: proofs are made of the published files, so all of them must lead to the signed root."""
+def _verify_published(follower: Follower, tiles: TileFolder, trust: Trust) -> Examined | None:
+    """Step 6 from the other side: proofs are made of the published files, so every file must say what the signed root says."""
     if follower.checkpoint is None:
-        return
+        return None
+    known = parse_policy(trust.policy).witnesses.values() if trust.policy.strip() else ()
+    signers = Signers(trust.log_key, trust.origin, [one.verifier for one in known])
     try:
         verify_tiles(tiles, follower.checkpoint.size, follower.checkpoint.root)
+        return examine(tiles, follower.checkpoint.size, signers)
     except (TilesRefused, TileMissing) as trouble:
         raise VerificationFailed(6, f"the published files are not those of the log: {trouble}") from trouble
+    except HistoriesDiffer as refusal:
+        raise VerificationFailed(9, str(refusal)) from refusal
+    except ArchiveRefused as refusal:
+        raise VerificationFailed(7, f"the archive of cosigned checkpoints does not hold: {refusal}") from refusal
 
 
 def load_seen(folder: Path) -> Seen | None:
@@ -211,7 +223,7 @@ def _progress() -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
-def _print(walk: Walk, unsigned: int, *, live: bool) -> None:
+def _print(walk: Walk, unsigned: int, examined: Examined | None, *, live: bool) -> None:
     seen = walk.seen
     if seen is None:
         Output().emit({"verified": False, "reason": "nothing is signed"}, [Text("The log has signed nothing yet.")])
@@ -221,10 +233,35 @@ def _print(walk: Walk, unsigned: int, *, live: bool) -> None:
         "verified": True, "origin": seen.origin, "size": seen.size, "root": seen.root, "unsigned": unsigned,
         "live": live, "not_done": left_out, "steps": tick_records(walk.ticks),
     }  # fmt: skip
+    if examined is not None:
+        shown |= {
+            "files": examined.files, "cosigned_checkpoints": examined.notes, "foreign_files": examined.foreign,
+            "files_beyond": examined.beyond,
+        }  # fmt: skip
     verdict = f"The log {seen.origin} holds: {seen.size:,} events under the root {seen.root[:16]}."
     lines = [*tick_lines(walk.ticks), Text(verdict, style="bold green")]
     if unsigned:
         lines.append(Text(f"{unsigned:,} more events are stored and sound, but not signed yet.", style="yellow"))
+    lines += _files_said(examined)
     if left_out:
         lines.append(Text(f"Not done here: step {', '.join(map(str, left_out))}, for the reason said above.", style="yellow"))
     Output().emit(shown, lines)
+
+
+def _files_said(examined: Examined | None) -> list[Text]:
+    if examined is None:
+        return []
+    said = f"All {examined.files:,} files of the log say the same; {examined.notes:,} cosigned checkpoints are kept in it."
+    lines = [Text(said)]
+    if examined.beyond:
+        said = f"{len(examined.beyond):,} files reach beyond the checkpoint and nobody vouches for the rest of them: "
+        lines.append(Text(said + _listed(examined.beyond), style="yellow"))
+    if examined.foreign:
+        said = f"{len(examined.foreign):,} files do not belong into a log folder and were not read: "
+        lines.append(Text(said + _listed(examined.foreign), style="yellow"))
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - FILES_NAMED_MAX:,} more" if len(names) > FILES_NAMED_MAX else ""
+    return ", ".join(names[:FILES_NAMED_MAX]) + rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,55 @@ def test_a_long_backlog_is_sealed_in_portions(home: Home, monkeypatch: pytest.Mo
         sizes = [sealed.checkpoint.size for sealed in iter(sealer.seal, None)]
     assert sizes == [300, 600, 750]
     home.check()
+
+
+def portions(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing, "SEAL_EVENTS_MAX", 300)
+    monkeypatch.setattr(sealing, "PAGE_EVENTS", 100)
+
+
+def test_every_event_of_a_backlog_is_read_twice_however_long_it_was(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    portions(home, monkeypatch)
+    home.ledger.write(3000)
+    read, read_page = list[int](), home.ledger.read
+
+    def counted(start: int, limit: int, *, payloads: bool = True) -> list[Recorded]:
+        page = read_page(start, limit, payloads=payloads)
+        read.extend(entry.position for entry in page)
+        return page
+
+    monkeypatch.setattr(home.ledger, "read", counted)
+    with home.sealer() as sealer:
+        steps = sum(1 for _ in iter(sealer.seal, None))
+    assert (steps, home.published()) == (10, 3000)
+    assert max(Counter(read).values()) == 2
+    home.check()
+
+
+def test_a_backlog_that_grows_while_it_is_sealed_comes_out_whole(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    portions(home, monkeypatch)
+    home.ledger.write(750)
+    sizes = []
+    with home.sealer() as sealer:
+        while (sealed := sealer.seal()) is not None:
+            sizes.append(sealed.checkpoint.size)
+            home.ledger.write(200 if len(sizes) < 4 else 0)
+    assert sizes == [300, 600, 750, 1050, 1350]
+    home.check()
+
+
+def test_an_event_changed_between_the_comparison_with_the_head_and_its_signing_is_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portions(home, monkeypatch)
+    home.ledger.write(750)
+    with home.sealer() as sealer:
+        assert sealer.seal() is not None
+        home.ledger.change(450)
+        for _ in range(2):
+            with pytest.raises(SealRefused, match="between positions 300 and 599 were changed since"):
+                sealer.seal()
+    assert home.published() == 300
 
 
 def test_events_that_came_after_the_head_was_read_wait_for_the_next_step(home: Home) -> None:

@@ -16,7 +16,7 @@ from tenuto.log.note import Cosigner, parse_note
 from tenuto.log.proof import consistency_proof
 from tenuto.log.tiles import TileFolder
 from tenuto.log.witness import Witness
-from tenuto.log.witnessing import AddCheckpoint, parse_policy, verify_policy
+from tenuto.log.witnessing import AddCheckpoint, Policy, parse_policy, verify_policy
 
 from tests.unit.sealers_home import LOG, ORIGIN, Bridge, Home, near
 
@@ -78,6 +78,10 @@ def test_after_a_restart_the_cosignatures_already_had_are_kept(home: Home, tmp_p
     assert sealed.cosigned_by == ("w1.example", "w2.example")
 
 
+def policy_of(witness: Witness | Bridge) -> Policy:
+    return parse_policy(f"log {LOG.vkey}\nwitness a {witness.verifier.vkey}\nquorum a\n")
+
+
 def archive_of(home: Home) -> CheckpointArchive:
     """The published archive, which must be the sealer's own, byte for byte."""
     files = {file.relative_to(home.log) for file in (home.log / "checkpoints").rglob("*") if file.is_file()}
@@ -89,7 +93,7 @@ def archive_of(home: Home) -> CheckpointArchive:
 
 def test_every_cosigned_checkpoint_is_kept_and_found_by_what_it_covers(home: Home, tmp_path: Path) -> None:
     witness = Bridge(near(tmp_path, "w1.example", home.clock))
-    policy = parse_policy(f"log {LOG.vkey}\nwitness a {witness.verifier.vkey}\nquorum a\n")
+    policy = policy_of(witness)
     sizes = (1, 2, 256, 257, 700)
     with home.sealer([witness]) as sealer:
         for size in sizes:
@@ -100,6 +104,24 @@ def test_every_cosigned_checkpoint_is_kept_and_found_by_what_it_covers(home: Hom
     for position in (0, 1, 2, 255, 256, 257, 699):
         found = first_covering(home.log, position, policy, ORIGIN)
         assert found.checkpoint.size == min(size for size in sizes if size > position)
+
+
+def test_a_cosigned_note_is_on_the_disk_before_anybody_sees_it(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    witness, publish = Bridge(near(tmp_path, "w1.example", home.clock)), TileFolder.publish
+    kept = list[bytes | None]()
+
+    def looked_at(tiles: TileFolder, note: bytes) -> None:
+        if b"w1.example" in note:
+            kept.append(CheckpointArchive(home.log).note_over(5))
+            assert kept[-1] == note == CheckpointArchive(home.state).note_over(5)
+        publish(tiles, note)
+
+    monkeypatch.setattr(TileFolder, "publish", looked_at)
+    home.ledger.write(5)
+    home.seal([witness])
+    assert len(kept) == 1
 
 
 def test_a_second_witness_adds_its_line_to_the_kept_note(home: Home, tmp_path: Path) -> None:
@@ -149,7 +171,7 @@ def test_a_cosignature_that_was_lost_on_its_way_is_fetched_before_the_next(
                 sealer = running.enter_context(home.sealer([bridge]))
     archive = archive_of(home)
     assert [size for size, _ in archive.notes(1, 9)] == [3, 5, 9]
-    assert withheld(archive, witness.archive(ORIGIN), witness.verifier, 9) == []
+    assert withheld(archive, witness.archive(ORIGIN), policy_of(witness), ORIGIN, 9) == []
 
 
 def test_asked_again_for_the_same_checkpoint_the_witness_gives_the_line_that_it_gave(home: Home, tmp_path: Path) -> None:
@@ -175,7 +197,7 @@ def test_a_sealer_that_asked_once_more_with_more_entries_is_convicted_by_the_wit
     liked += witness.add_checkpoint(AddCheckpoint(5, consistency_proof(5, 6, tiles), liked).to_bytes())
     archive = CheckpointArchive(home.log)
     write_durably({home.log / name: data for name, data in archive.with_note(liked).items()})
-    assert withheld(archive, witness.archive(ORIGIN), witness.verifier, 6) == [5]
+    assert withheld(archive, witness.archive(ORIGIN), policy_of(witness), ORIGIN, 6) == [5]
 
 
 # Where the process ends, in the form before it was done and after: the archive, or the published note.

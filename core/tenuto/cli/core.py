@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from . import demo, kafka, keys, passkeys, processes, status, up
+from . import demo, kafka, keys, passkeys, processes, reviewers, status, tiles, up
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add init, key, passkey, kafka, ingest, seal, witness, deliver, up, status and demo."""
-    for part in (keys, passkeys, kafka, up, status, processes, demo):
+    """Add init, key, passkey, reviewer, kafka, tiles, ingest, seal, witness, deliver, route, up, status and demo."""
+    for part in (keys, passkeys, reviewers, kafka, tiles, up, status, processes, demo):
         part.add_commands(app)

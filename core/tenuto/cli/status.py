@@ -19,10 +19,13 @@ from ..settings import Settings, load_settings
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..ledger import LedgerReader
     from ..trust import Trust
 
 HEALTH_SECONDS_MAX = 2.0
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+LOSSES_PAGE, LOSSES_READ_MAX = 500, 100_000
+LOSS_KINDS = ("record.lost", "record.unaccounted", "record.gap", "record.spooled")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -46,7 +49,7 @@ def facts(settings: Settings) -> dict[str, Any]:
     """Return every address, folder and lag of this home; a part that is away shows as null."""
     from ..addresses import running_addresses
     from ..clock import SystemClock
-    from ..waiting import look_at_spools
+    from ..waiting import look_at_spools, put_aside
     from ..wiring import database_url, open_trust, with_addresses
 
     settings, now = with_addresses(settings), SystemClock().now()
@@ -67,11 +70,14 @@ def facts(settings: Settings) -> dict[str, Any]:
         "witnessed": witnessed(settings, trust, now),
         "read_models": None,
         "spools": {one.author: asdict(one) for one in look_at_spools(settings.spool, now)},
+        "overdue_seconds": settings.receipt_seconds,
+        "put_aside": put_aside(settings.spool),
+        "losses": None,
     }
-    return found | stages(settings, trust)
+    return found | stages(settings, trust, now)
 
 
-def stages(settings: Settings, trust: Trust) -> dict[str, Any]:
+def stages(settings: Settings, trust: Trust, now: datetime) -> dict[str, Any]:
     """Return what ledger, log and read models say of their sizes; what does not answer is left out and named."""
     from ..adapters.tracking import read_model_positions
     from ..errors import TenutoError
@@ -89,11 +95,32 @@ def stages(settings: Settings, trust: Trust) -> dict[str, Any]:
     try:
         with closing(open_reader(settings)) as reader:
             found["events"] = reader.head().size
+            found["losses"] = losses(reader, now)
         found["unsigned"] = found["events"] - found.get("signed", 0)
         seen = read_model_positions(role_url(settings, "tenuto_reader"))
         found["read_models"] = {name: {"seen": size, "behind": max(0, found["events"] - size)} for name, size in seen.items()}
     except TenutoError as error:
         found["database_error"] = str(error)
+    return found
+
+
+def losses(reader: LedgerReader, now: datetime) -> dict[str, Any]:
+    """Return how many events of each kind of loss are on record, as the ledger has them and not verified here.
+
+    `by_kind`: all and those of the last 24 hours. At most LOSSES_READ_MAX are looked at, the oldest; `newest` is when the
+    last of them came in.
+    """
+    from ..envelope import split_state
+    from ..header import decode
+
+    found: dict[str, Any] = {"by_kind": {kind: {"all": 0, "last_day": 0} for kind in LOSS_KINDS}, "newest": None}
+    start, read = 0, 0
+    while read < LOSSES_READ_MAX and (page := reader.read_kinds(LOSS_KINDS, start, LOSSES_PAGE)):
+        for one in page:
+            counted = found["by_kind"][decode(split_state(one.state)[0]).kind]
+            counted["all"] += 1
+            counted["last_day"] += (now - one.recorded_at).total_seconds() < DAY
+        start, read, found["newest"] = page[-1].position + 1, read + len(page), page[-1].recorded_at.isoformat()
     return found
 
 
@@ -162,7 +189,24 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, model in (found["read_models"] or {}).items():
         yield f"read model {name}", f"{count(model['behind'], 'event')} behind" if model["behind"] else "up to date"
     for author, spool in found["spools"].items():
-        yield f"spool {author}", spool_line(spool)
+        yield f"spool {author}", spool_line(spool, found["overdue_seconds"])
+    for name, told in found["put_aside"].items():
+        yield f"put aside {name}", "its loss is on record; keep it for its owner" if told else "NOT YET TOLD: start its author"
+    if found["losses"] is not None:
+        yield "losses", losses_line(found["losses"])
+
+
+def losses_line(found: dict[str, Any]) -> str:
+    """Say what is on record as lost, unknown, missing or late, and how much of it is of the last 24 hours."""
+    named = {
+        "record.lost": "LOST", "record.unaccounted": "UNACCOUNTED", "record.gap": "never arrived", "record.spooled": "kept back",
+    }  # fmt: skip
+    said = [
+        f"{counted['all']:,} {named[kind]} ({counted['last_day']:,} in the last 24 h)"
+        for kind, counted in found["by_kind"].items()
+        if counted["all"]
+    ]
+    return ", ".join(said) or "none on record"
 
 
 def signed_line(found: dict[str, Any]) -> str:
@@ -189,14 +233,15 @@ def witnessed_line(seen: dict[str, Any], signed: int | None) -> str:
     return said + (f"; without {', '.join(seen['without'])}" if seen["without"] else "")
 
 
-def spool_line(spool: dict[str, Any]) -> str:
-    """Say what waits in an author's spool."""
+def spool_line(spool: dict[str, Any], overdue_seconds: float = float("inf")) -> str:
+    """Say what waits in an author's spool; capitals where receipts are overdue."""
     if spool["error"]:
         return f"UNREADABLE: {spool['error']}"
     said = "nothing waits"
     if spool["events"]:
         said = f"{count(spool['events'], 'event')} without receipt ({spool['bytes']:,} bytes)"
         said += f", the oldest for {ago(spool['oldest_seconds'] or 0.0)}"
+        said += "; RECEIPTS OVERDUE" if (spool["oldest_seconds"] or 0.0) > overdue_seconds else ""
     if spool["messages"]:
         said += f"; {count(spool['messages'], 'message')} not done"
     return said + (f"; {count(spool['refused'], 'event')} REFUSED by the ledger" if spool["refused"] else "")

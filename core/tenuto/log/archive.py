@@ -148,17 +148,18 @@ def verified_note(
     return checkpoint, min(made, key=lambda signature: signature.seconds, default=None)
 
 
-def withheld(log: CheckpointArchive, witness: CheckpointArchive, verifier: NoteVerifier, size: int) -> list[int]:
-    """Return the sizes up to `size` that the witness remembers to have cosigned and the log does not show so.
+def withheld(log: CheckpointArchive, remembered: CheckpointArchive, policy: Policy, origin: str, size: int) -> list[int]:
+    """Return the sizes up to `size` that the draw witness remembers to have cosigned and the log does not show so.
 
-    A sealer that saw a cosignature, did not like the draw, and asked again with more entries is convicted by one such size:
-    an honest one fetches an answer that got lost before it asks for the next.
+    A sealer that saw a cosignature, did not like the draw, and asked again with more entries is convicted by one such size,
+    by its own signature and the witness's: an honest one fetches an answer that got lost before it asks for the next.
+    Raises ArchiveRefused when what is said to be remembered is not signed by both.
     """
-    missing = []
-    for cosigned, note in witness.notes(1, size):
+    witness, missing = draw_witness(policy), []
+    for cosigned, note in remembered.notes(1, size):
+        _, made = verified_note(note, policy, origin, witness)
         shown = log.note_over(cosigned)
-        lines = () if shown is None else parse_note(shown)[1]
-        if not any(verifier.made(line) and line in parse_note(note)[1] for line in lines):
+        if made is not None and (shown is None or made not in parse_note(shown)[1]):
             missing.append(cosigned)
     return missing
 

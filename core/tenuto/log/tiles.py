@@ -149,6 +149,12 @@ class TileFolder:
                 raise TilesRefused(f"{path} holds {len(entries)} entries; at least {width} belong there.")
             yield from entries[max(start - first, 0) : width]
 
+    def items(self, level: int | str, number: int, width: int) -> list[bytes]:
+        """Return the first `width` hashes of a tile, or entries of a bundle; raises TileMissing, or TilesRefused."""
+        if isinstance(level, str):
+            return list(self.read_entries(number * TILE_WIDTH, number * TILE_WIDTH + width))
+        return self._rows(level, number, width)[0][:width]
+
     def extension(self, size: int, entries: Sequence[bytes]) -> dict[str, bytes]:
         """Return path and content of the files that turn a tree of `size` leaves into one with `entries` appended.
 

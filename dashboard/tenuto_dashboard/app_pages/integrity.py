@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from tenuto_projections.losses import losses
 
 from tenuto_dashboard import proof, session
 from tenuto_dashboard.live import live
@@ -21,6 +22,6 @@ def following() -> None:
     show(proof.verdict(here), key="verdict", now=now)
     left, right = st.columns([1.75, 1], gap="medium")
     with left:
-        show(proof.ticks(here), key="ticks", now=now)
+        show(box("stack", proof.ticks(here), proof.lost(session.ask(losses))), key="ticks", now=now)
     with right:
         show(box("stack", proof.checkpoint(here), proof.attacks(here), proof.yourself()), key="checkpoint", now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -9,9 +10,13 @@ from uuid import UUID
 import psycopg
 import pytest
 from tenuto.adapters import keyfiles
-from tenuto.cli.status import ago, facts, lines, signed_line, spool_line, witnessed, witnessed_line
+from tenuto.cli.status import ago, facts, lines, losses, losses_line, signed_line, spool_line, witnessed, witnessed_line
 from tenuto.clock import micros
+from tenuto.envelope import split_state
+from tenuto.events import RecordLost, RecordUnaccounted
 from tenuto.founding import found, witness_name
+from tenuto.header import decode
+from tenuto.ledger import Head, Recorded
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
 from tenuto.log.merkle import EMPTY_ROOT
 from tenuto.log.note import Cosigner
@@ -21,6 +26,7 @@ from tenuto.spool import Outgoing, Spool
 from tenuto.trust import load_trust
 
 from tests.conftest import Database
+from tests.unit.projections.written import WrittenLedger, uuid
 
 ORIGIN = "tenuto.test/status"
 NOWHERE = "postgresql:///x?host=/nowhere"
@@ -95,7 +101,7 @@ def test_each_read_model_and_each_spool_says_how_far_behind_it_is(home: Path, da
     at = micros(datetime.now(UTC) - timedelta(minutes=10))
     spool.append(Outgoing(UUID(int=1), 1, UUID(int=2), bytes(32), at, bytes(2048), "00" * 32))
     publish(home, 1000, cosigned=True)
-    told = facts(Settings(home=home, database_url=database.url()))
+    told = facts(Settings(home=home, database_url=database.url(), receipt_seconds=60.0))
     spool.close()
     assert (told["events"], told["signed"], told["unsigned"]) == (1200, 1000, 200)
     assert told["read_models"] == {"inbox/1": {"seen": 1188, "behind": 12}, "runs/1": {"seen": 1200, "behind": 0}}
@@ -105,7 +111,47 @@ def test_each_read_model_and_each_spool_says_how_far_behind_it_is(home: Path, da
     assert shown["signed"] == "1,000 events, 200 not yet"
     assert shown["read model inbox/1"] == "12 events behind"
     assert shown["read model runs/1"] == "up to date"
-    assert shown["spool code-review"] == "1 event without receipt (2,048 bytes), the oldest for 10 min"
+    assert shown["spool code-review"] == "1 event without receipt (2,048 bytes), the oldest for 10 min; RECEIPTS OVERDUE"
+    assert shown["losses"] == "none on record"
+
+
+class KindsLedger(WrittenLedger):
+    """Which can be asked for some kinds only."""
+
+    def head(self) -> Head:
+        raise AssertionError("the head says nothing about losses")
+
+    def read(self, start: int, limit: int, *, payloads: bool = True) -> list[Recorded]:
+        raise AssertionError("only the kinds that matter are read")
+
+    def read_kinds(self, kinds: Sequence[str], start: int, limit: int) -> list[Recorded]:
+        found = [one for one in self.entries if decode(split_state(one.state)[0]).kind in kinds]
+        return [one for one in found if one.position >= start][:limit]
+
+
+def test_losses_on_record_are_counted_by_kind_and_those_of_the_last_day_apart() -> None:
+    ledger = KindsLedger()
+    ledger.register("infra", "agent", "ann")
+    gone = uuid("gone")
+    ledger.write("infra", RecordLost, lost_session=gone, first_seq=1, last_seq=2)
+    ledger.now += timedelta(hours=30)
+    ledger.write("infra", RecordLost, lost_session=gone, first_seq=3, last_seq=3)
+    ledger.write("infra", RecordUnaccounted, lost_session=gone, last_seq=0)
+    told = losses(ledger, ledger.now)
+    assert told["by_kind"]["record.lost"] == {"all": 2, "last_day": 1}
+    assert losses_line(told) == "2 LOST (1 in the last 24 h), 1 UNACCOUNTED (1 in the last 24 h)"
+
+
+def test_a_spool_put_aside_is_told_until_its_loss_is_on_record(home: Path) -> None:
+    for name in ("a.db.damaged-1", "b.db.told-2", "b.db.told-2-wal", "a.db"):
+        (home / "spool").mkdir(exist_ok=True)
+        (home / "spool" / name).write_bytes(b"torn")
+    told = facts(Settings(home=home, database_url=NOWHERE))
+    assert told["put_aside"] == {"a.db.damaged-1": False, "b.db.told-2": True}
+    shown = dict(lines(told))
+    assert shown["put aside a.db.damaged-1"].startswith("NOT YET TOLD")
+    assert "on record" in shown["put aside b.db.told-2"]
+    assert "losses" not in shown, "the ledger is away"
 
 
 def test_read_models_that_nobody_fills_are_told(home: Path, database: Database) -> None:

@@ -20,6 +20,7 @@ from tenuto.events import MessageSent, RecordSpooled, RecordUnaccounted, Session
 from tenuto.recorder import Recorder
 from tenuto.salvage import losses_told, open_spool
 from tenuto.spool import Spool
+from tenuto.spoolfile import write_again
 
 from tests.unit.door.mini_ledger import Road
 from tests.unit.door.test_salvage import outgoing, tear
@@ -177,6 +178,20 @@ def test_a_spool_deleted_under_its_owner_is_put_back_with_everything_that_waits(
     topics = [event.topic for event in road.events("alice") if isinstance(event, MessageSent)]
     assert topics == ["before", "after"]
     assert unaccounted(road) == []
+
+
+def test_what_was_left_of_a_deleted_files_log_is_not_taken_for_the_new_ones(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    spool = Spool(path)
+    spool.append(outgoing(0, UUID(int=7)))
+    path.unlink()
+    assert (tmp_path / "a.db-wal").stat().st_size > 0
+    write_again(spool._connection, path)
+    assert not list(tmp_path.glob("a.db-*"))
+    spool.close()
+    again = Spool(path)
+    assert (again.waiting()[0], again.chain(UUID(int=7)).seq) == (1, 0)
+    again.close()
 
 
 def test_a_foreign_file_in_the_place_of_a_spool_in_use_is_refused(road: Road, tmp_path: Path) -> None:

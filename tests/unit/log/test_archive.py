@@ -149,5 +149,12 @@ def test_what_the_witness_cosigned_and_the_log_does_not_show_is_named(folder: Pa
     keep(remembered, note(3, DRAW), note(5, DRAW), note(9, DRAW), note(400, DRAW), note(600, DRAW))
     keep(folder, note(3, DRAW), note(9, DRAW, seconds=SECONDS + 1), note(400, OTHER, DRAW))
     log, witness = CheckpointArchive(folder), CheckpointArchive(remembered)
-    assert withheld(log, witness, DRAW.verifier, 500) == [5, 9]
-    assert withheld(log, witness, DRAW.verifier, 600) == [5, 9, 600]
+    assert withheld(log, witness, POLICY, ORIGIN, 500) == [5, 9]
+    assert withheld(log, witness, POLICY, ORIGIN, 600) == [5, 9, 600]
+
+
+def test_nobody_is_convicted_by_a_note_that_was_made_up(folder: Path, tmp_path: Path) -> None:
+    forged = checkpoint(5).text() + b"\n" + DRAW.cosign(checkpoint(5).text(), SECONDS)
+    keep(tmp_path / "witness", forged)
+    with pytest.raises(ArchiveRefused, match="not signed by the log"):
+        withheld(CheckpointArchive(folder), CheckpointArchive(tmp_path / "witness"), POLICY, ORIGIN, 600)

@@ -19,8 +19,11 @@ from tenuto.events import (
     Event,
     PolicyDecided,
     RecordEquivocation,
+    RecordLost,
     RecordPurged,
     RecordRefused,
+    RecordSpooled,
+    RecordUnaccounted,
     RunFinished,
     SessionClosed,
     ToolFinished,
@@ -109,6 +112,13 @@ def equivocate(ledger: WrittenLedger) -> Event:
     )  # fmt: skip
 
 
+def lose(ledger: WrittenLedger) -> None:
+    ledger.write("infra", RecordLost, lost_session=uuid("x"), first_seq=1, last_seq=2)
+    ledger.write("infra", RecordUnaccounted, lost_session=uuid("y"), last_seq=2)
+    since = ledger.now - timedelta(minutes=2)
+    ledger.write("infra", RecordSpooled, events=3, bytes_max=9, since=since, until=ledger.now, why="bus_away", periods=1)
+
+
 def purge(ledger: WrittenLedger) -> None:
     """Purge all payloads so far, for real."""
     positions = tuple(entry.position for entry in ledger.entries if entry.payload is not None)[-32:]
@@ -148,6 +158,7 @@ MOVES: dict[str, Callable[[WrittenLedger], object]] = {
     "close": lambda ledger: ledger.write("eve", AlertClosed, alert="alert-1", finding="false_positive"),
     "refuse": refuse,
     "equivocate": equivocate,
+    "lose": lose,
     "reopen": reopen,
     "finish": finish,
     "purge": purge,

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from tenuto import header as headers
 from tenuto.events import ToolStarted
 from tenuto.ledger import Head, Recorded, SessionHead
+from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
 from tenuto.log.merkle import Frontier, leaf_hash
+from tenuto.log.note import NoteSigner
+from tenuto.log.proof import tree_root
 from tenuto.log.tiles import TileFolder
 from tenuto.verification import VerificationFailed
 from tenuto_projections import verifying
@@ -213,3 +217,39 @@ def test_a_damaged_memory_fails_step_9(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(VerificationFailed, match="damaged") as caught:
         load_seen(tmp_path)
     assert caught.value.step == 9
+
+
+def test_every_file_of_the_folder_is_looked_at_and_what_does_not_belong_is_named(
+    ledger: WrittenLedger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published(ledger, tmp_path / "log")
+    (tmp_path / "log" / "tile" / "0" / "000.p" / "notes.txt").write_text("anything")
+    assert verify(ledger, tmp_path, None)
+    assert '"foreign_files":["tile/0/000.p/notes.txt"]' in capsys.readouterr().out
+
+
+def test_a_partial_tile_of_an_earlier_checkpoint_that_was_changed_fails_at_step_6(
+    ledger: WrittenLedger, tmp_path: Path
+) -> None:
+    published(ledger, tmp_path / "log")
+    (tmp_path / "log" / "tile" / "0" / "000.p" / "2").write_bytes(bytes(64))
+    with pytest.raises(VerificationFailed, match=r"tile/0/000\.p/2 is not the beginning") as caught:
+        verify(ledger, tmp_path, None)
+    assert caught.value.step == 6
+
+
+@pytest.mark.parametrize(("root", "step"), [(bytes(32), 9), (None, 7)])
+def test_a_kept_checkpoint_that_is_of_another_tree_or_signed_by_nobody_fails(
+    ledger: WrittenLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bytes | None, step: int
+) -> None:
+    log = NoteSigner(ledger.trust.origin, bytes(32))
+    trust = msgspec.structs.replace(ledger.trust, log_key=log.vkey)
+    monkeypatch.setattr(type(ledger), "trust", property(lambda _: trust))
+    tiles = published(ledger, tmp_path / "log")
+    checkpoint = Checkpoint(trust.origin, 2, root or tree_root(2, tiles))
+    signer = log if root else NoteSigner(trust.origin, b"s" * 32)
+    (tmp_path / "log" / "checkpoints").mkdir()
+    (tmp_path / "log" / "checkpoints" / "000").write_bytes(sign_checkpoint(checkpoint, signer) + b"\n")
+    with pytest.raises(VerificationFailed, match="checkpoints/000") as caught:
+        verify(ledger, tmp_path, None)
+    assert caught.value.step == step
