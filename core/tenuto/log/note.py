@@ -237,7 +237,10 @@ def decode_base64(text: str) -> bytes:
 
 
 def _parse_signature_line(line: bytes) -> NoteSignature:
-    parts = line.decode("utf-8").split(" ") if line.startswith(_DASH) else []
+    try:
+        parts = line.decode("utf-8").split(" ") if line.startswith(_DASH) else []
+    except UnicodeDecodeError as error:
+        raise NoteRefused("A signature line is not UTF-8.") from error
     if len(parts) != 3:
         raise NoteRefused(f"{line[:80]!r} is not a signature line of the form `— name base64`.")
     _, name, encoded = parts
