@@ -73,8 +73,8 @@ def why_stricter_with_notes(data: bytes) -> str:
     return ""
 
 
-def test_a_note_is_opened_as_the_go_projects_library_opens_it(programs: ForeignPrograms) -> None:
-    notes = [*inputs(NOTES, 1), *second_signatures()]
+def demand_notes(programs: ForeignPrograms, notes: list[bytes]) -> Counter[str]:
+    """Return how many were accepted, and the reasons for which we refuse what x/mod opens."""
     keys = [verifier.vkey for verifier in VERIFIERS]
     reasons: Counter[str] = Counter()
     asked = [{"op": "note", "note": note.hex(), "keys": keys} for note in notes]
@@ -87,6 +87,11 @@ def test_a_note_is_opened_as_the_go_projects_library_opens_it(programs: ForeignP
             assert reason, note
             reasons[reason] += 1
         reasons["accepted"] += ours["accepted"]
+    return reasons
+
+
+def test_a_note_is_opened_as_the_go_projects_library_opens_it(programs: ForeignPrograms) -> None:
+    reasons = demand_notes(programs, [*inputs(NOTES, 1), *second_signatures()])
     assert reasons.keys() == {
         "accepted", "it is too large", "base64 in a second form", "a name that is too long",
         "a second signature by a key does not hold; x/mod looks at the first only",
