@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tenuto import envelope as envelopes
 from tenuto import header as headers
 from tenuto.documents import DEPTH_MAX, Arguments, Result, from_payload, readable
 from tenuto.enclosure import parse_enclosure
 from tenuto.envelope import RECORD_BYTES_MAX, Envelope
-from tenuto.errors import Refused
+from tenuto.errors import NotConfigured, Refused
 from tenuto.events import HEADER_BYTES_MAX
 from tenuto.intake.arrival import Arrival, decode
-from tenuto.log.note import NOTE_BYTES_MAX, VKEY_CHARACTERS_MAX, NoteRefused, NoteSigner, parse_note, parse_vkey
+from tenuto.log.cosigning import WITNESSES_MAX, Cosigning
+from tenuto.log.note import (
+    NOTE_BYTES_MAX,
+    VKEY_CHARACTERS_MAX,
+    Cosigner,
+    NoteRefused,
+    NoteSigner,
+    parse_note,
+    parse_vkey,
+)
 from tenuto.log.proof import PROOF_TEXT_BYTES_MAX, parse_log_proof
+from tenuto.log.witnessing import AddCheckpoint
 from tenuto.trust import load_trust
 
+from tests.fuzz import world
 from tests.golden.world import ORIGIN
+from tests.unit.log.naive import StoppedClock
 
 LARGE = 10_000_000
 
@@ -105,9 +119,31 @@ def test_text_that_is_no_utf_8_is_shown_and_never_raises() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"[" * 5_000, b'{"origin":"\xff"}', b""])
-def test_a_trust_file_that_cannot_be_read_is_named(tmp_path: Any, data: bytes) -> None:
-    from tenuto.errors import NotConfigured
-
+def test_a_trust_file_that_cannot_be_read_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "trust.json").write_bytes(data)
     with pytest.raises(NotConfigured, match="cannot be read"):
         load_trust(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["", "zz" * 32, "ab" * 31, "AB" * 32, "\u0661" * 64, "ab" * 32 + "\n"])
+def test_a_trust_file_without_the_roots_key_is_named_before_anything_is_read_with_it(tmp_path: Path, key: str) -> None:
+    replace(world.TRUST, root_public_key=key).save(tmp_path)
+    with pytest.raises(NotConfigured, match="not 64 hex digits"):
+        load_trust(tmp_path)
+
+
+def test_a_log_asks_as_many_witnesses_as_a_note_has_room_for() -> None:
+    class Named:
+        def __init__(self, number: int) -> None:
+            self.verifier = Cosigner(f"w{number}.example", number.to_bytes(32, "big")).verifier
+            self.line = Cosigner(f"w{number}.example", number.to_bytes(32, "big")).cosign(world.checkpoint().text(), 1)
+
+        def add_checkpoint(self, request: AddCheckpoint) -> bytes:
+            return self.line
+
+    witnesses = [Named(number) for number in range(WITNESSES_MAX + 1)]
+    asking = Cosigning(witnesses[1:], world.SOURCE, StoppedClock(), answer_seconds=60.0)
+    assert len(asking.collect(world.note(), world.checkpoint()).names) == WITNESSES_MAX
+    asking.close()
+    with pytest.raises(NotConfigured, match="room for 63"):
+        Cosigning(witnesses, world.SOURCE, StoppedClock())
