@@ -100,3 +100,7 @@ def test_stored_keys_and_bodies_of_any_length_are_refused(length: int) -> None:
         open_seal(bytes(length), *epoch_keys())
     with pytest.raises(Refused):
         open_payload(Ciphertext(bytes(24), bytes(length)), bytes(32), "0" * 64, length)
+    with pytest.raises(Refused):
+        open_payload(Ciphertext(bytes(length), bytes(80)), bytes(32), "0" * 64, 48)
+    with pytest.raises(Refused):
+        open_payload(Ciphertext(bytes(24), bytes(80)), bytes(length), "0" * 64, 48)

@@ -221,10 +221,10 @@ def find_go() -> tuple[str, str]:
     least = ".".join(map(str, GO_VERSION_MIN))
     if go is None:
         raise PartMissing(
-            f"The foreign witness is built with `go`, version {least} or newer, which is not on the PATH."
+            f"What we did not write comes by way of `go`, version {least} or newer, which is not on the PATH."
         )
     said = subprocess.run([go, "version"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
     found = re.search(r"go(\d+)\.(\d+)", said)
     if found is None or (int(found[1]), int(found[2])) < GO_VERSION_MIN:
-        raise PartMissing(f"The foreign witness needs Go {least} or newer; {go} says: {said}.")
+        raise PartMissing(f"What we did not write needs Go {least} or newer; {go} says: {said}.")
     return go, said
