@@ -15,6 +15,7 @@ from typing import Protocol
 from .errors import Refused
 from .ledger import LedgerReader
 from .log.checkpoint import Checkpoint, parse_checkpoint
+from .log.note import NOTE_BYTES_MAX
 from .log.tiles import CHECKPOINT_FILE
 from .trust import Trust
 from .verification import LogWalk, VerificationFailed, Verified
@@ -40,7 +41,8 @@ class CheckpointFile:
     def latest(self) -> bytes | None:
         """Return the file's bytes, or None before the log signed anything."""
         try:
-            return self._file.read_bytes()
+            with self._file.open("rb") as file:
+                return file.read(NOTE_BYTES_MAX + 1)  # a byte too many is enough to be refused
         except FileNotFoundError:
             return None
 

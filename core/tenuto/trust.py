@@ -6,6 +6,7 @@ small file and nothing more.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from .errors import UNREADABLE, NotConfigured
 from .log.durable import write_durably
 
 TRUST_FILE = "trust.json"
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,8 +47,11 @@ def load_trust(path: Path) -> Trust:
     """Read a trust file, or the one in a folder; raises NotConfigured that names it and the remedy."""
     file = path / TRUST_FILE if path.is_dir() else path
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Trust)
+        trust = msgspec.json.decode(file.read_bytes(), type=Trust)
     except FileNotFoundError:
         raise NotConfigured(f"There is no trust file at {file}. Run `tenuto init` once, or name the file with --trust.") from None
     except UNREADABLE as error:
         raise NotConfigured(f"The trust file {file} cannot be read: {error}.") from error
+    if _KEY.fullmatch(trust.root_public_key) is None:
+        raise NotConfigured(f"The trust file {file} cannot be used: its root_public_key is not 64 hex digits.")
+    return trust

@@ -29,7 +29,7 @@ from tenuto.enclosure import parse_enclosure, verify_enclosure
 from tenuto.errors import Refused
 from tenuto.ledger import entry_bytes, parse_entry
 from tenuto.log.checkpoint import parse_checkpoint, parse_checkpoint_text, parse_size
-from tenuto.log.note import decode_base64, encode_base64, open_note, parse_note, parse_vkey
+from tenuto.log.note import decode_base64, encode_base64, open_note, parse_note, parse_signature_lines, parse_vkey
 from tenuto.log.proof import parse_log_proof
 from tenuto.log.tiles import join_bundle, split_bundle
 from tenuto.log.witnessing import parse_add_checkpoint, parse_policy, verify_policy
@@ -143,6 +143,8 @@ TARGETS = [
     Target("entries", [BUNDLE, join_bundle(world.ENTRIES[:2])], ways.BYTES, lambda data: join_bundle(split_bundle("a bundle", data))),
     Target("note", NOTES, ways.TEXT, _note),
     Target("opened note", NOTES, ways.TEXT, _opened, signed=True),
+    Target("signature lines", [world.LOG.sign(b"x"), world.note(5, "w1", "w3").rpartition(b"\n\n")[2]], ways.TEXT,
+           lambda data: b"".join(one.line for one in parse_signature_lines(data))),
     Target("checkpoint text", [world.checkpoint(size).text() for size in (0, 1, world.SIZE)], ways.TEXT,
            lambda data: parse_checkpoint_text(data).text()),
     Target("checkpoint", NOTES, ways.TEXT, lambda data: parse_checkpoint(data, world.LOG.vkey, ORIGIN), signed=True),

@@ -18,14 +18,14 @@ NUMBERS = (
     b"9" * 40, b"0" * 40, b"9" * 5000, b"1e400", b"-0", b"NaN", b"Infinity",
 )  # fmt: skip
 WORDS = (b"\0", b"\r", b"\r\n", b"\n", b"\n\n", b"\t", b" ", b"\x7f", b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xef\xbb\xbf",
-         b"\xe2\x80\x94 ", b"+", b"/", b"=", b"\\", b"\"", b"\xc2\xa0", b"\xe2\x80\x8b", b"\xe2\x80\xa8", b"#")  # fmt: skip
+         b"\xe2\x80\x94 ", b"+", b"/", b"=", b"\\", b'"', b"\xc2\xa0", b"\xe2\x80\x8b", b"\xe2\x80\xa8", b"#")  # fmt: skip
 LOOK_ALIKES = {
     b"a": "\u0430", b"e": "\u0435", b"o": "\u043e", b"c": "\u0441", b"/": "\u2044", b".": "\u2024", b"-": "\u2010",
     b" ": "\u00a0", b"1": "\uff11", b"w": "w\u200b", b"x": "\u0445", b"i": "\u0131",
 }  # fmt: skip
 VALUES = (
-    b"null", b"true", b"[]", b"{}", b"[[]]", b"\"\"", b"\"\\ud800\"", b"\"\\u0000\"", b"1e400", b"-1", b"1.5", b"9" * 400,
-    b"[" * 600 + b"]" * 600, b"[" * 2000 + b"]" * 2000, b'{"a":' * 300 + b"1" + b"}" * 300, b"\"\xff\"", b"NaN",
+    b"null", b"true", b"[]", b"{}", b"[[]]", b'""', b'"\\ud800"', b'"\\u0000"', b"1e400", b"-1", b"1.5", b"9" * 400,
+    b"[" * 600 + b"]" * 600, b"[" * 2000 + b"]" * 2000, b'{"a":' * 300 + b"1" + b"}" * 300, b'"\xff"', b"NaN",
 )  # fmt: skip
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{8,}={0,2}")

@@ -73,6 +73,9 @@ def bent_inclusions(chance: random.Random, claim: Inclusion) -> Iterator[Inclusi
         yield claim._replace(kind="root", root=root)
     for leaf in (flipped(claim.leaf, chance.randrange(32)), claim.root, claim.leaf[:-1], b"", claim.leaf * 2):
         yield claim._replace(kind="leaf", leaf=leaf)
+    more = chance.randbytes(HASH_BYTES)
+    for root in (node_hash(more, claim.root), node_hash(claim.root, more)):  # where one hash too many would lead
+        yield claim._replace(kind="a root above", proof=(*claim.proof, more), root=root)
     yield claim._replace(kind="leaf is root", leaf=claim.leaf[:31], root=claim.leaf[:31])
 
 
@@ -94,6 +97,11 @@ def bent_consistencies(chance: random.Random, claim: Consistency) -> Iterator[Co
         yield claim._replace(kind="old root", old_root=root)
     for root in (flipped(claim.new_root, chance.randrange(32)), claim.old_root, EMPTY_ROOT, claim.new_root + b"\0", b""):
         yield claim._replace(kind="new root", new_root=root)
+    more = chance.randbytes(HASH_BYTES)
+    for old_root in (claim.old_root, node_hash(more, claim.old_root)):
+        for new_root in (node_hash(more, claim.new_root), node_hash(claim.new_root, more)):
+            proof = (*claim.proof, more)
+            yield claim._replace(kind="roots above", old_root=old_root, new_root=new_root, proof=proof)
     yield claim._replace(kind="short roots", new=claim.old, old_root=b"x", new_root=b"x", proof=())
 
 

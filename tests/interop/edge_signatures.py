@@ -46,6 +46,8 @@ def edges(seed: int, rounds: int) -> Iterator[Edge]:
         signature = _signed(key, nonce, message)
         yield Edge("honest", key.point, message, signature)
         yield from _bent(chance, key, message, signature)
+        # A signature over more, with the beginning of the message counted to the signature.
+        yield Edge("slid", key.point, message, _signed(key, nonce, b"x" + message) + b"x")
         yield from _degenerate(chance, key, nonce, message)
 
 

@@ -16,14 +16,15 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from tenuto.embedded.child import LOOPBACK, Child, PartMissing, Plan, free_port
 from tenuto.log.merkle import EMPTY_ROOT
 from tenuto.log.note import Cosigner, encode_base64
@@ -36,6 +37,7 @@ BUILD_SECONDS_MAX = 280
 RUN_SECONDS_MAX = 60
 JUDGE_SECONDS_MAX = 240
 START_SECONDS_MAX = 30.0
+Part = TypeVar("Part")
 
 
 class ForeignPrograms:
@@ -169,6 +171,16 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
+def required(part: Callable[[], Part]) -> Part:
+    """Return a part that this machine may lack: a local run then skips and says so; CI fails, for there it must be."""
+    try:
+        return part()
+    except PartMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"What we did not write is required in CI: {missing}", pytrace=False)
+        pytest.skip(str(missing))
+
+
 def built_programs() -> ForeignPrograms:
     """Return the programs, building them if this machine has none from these inputs; raises PartMissing."""
     go, version = find_go()
@@ -209,10 +221,10 @@ def find_go() -> tuple[str, str]:
     least = ".".join(map(str, GO_VERSION_MIN))
     if go is None:
         raise PartMissing(
-            f"The foreign witness is built with `go`, version {least} or newer, which is not on the PATH."
+            f"What we did not write comes by way of `go`, version {least} or newer, which is not on the PATH."
         )
     said = subprocess.run([go, "version"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
     found = re.search(r"go(\d+)\.(\d+)", said)
     if found is None or (int(found[1]), int(found[2])) < GO_VERSION_MIN:
-        raise PartMissing(f"The foreign witness needs Go {least} or newer; {go} says: {said}.")
+        raise PartMissing(f"What we did not write needs Go {least} or newer; {go} says: {said}.")
     return go, said

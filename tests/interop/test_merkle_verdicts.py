@@ -147,17 +147,21 @@ def test_every_small_consistency_is_judged_alike_true_or_bent(programs: ForeignP
     assert verdicts["one altered: False"] > 300
 
 
-def test_proofs_in_trees_of_any_size_are_judged_alike(programs: ForeignPrograms) -> None:
-    chance = random.Random(3)
+def claims_of_any_size(chance: random.Random, trees: int) -> tuple[list[Inclusion], list[Consistency]]:
     inclusions: list[Inclusion] = []
     consistencies: list[Consistency] = []
-    for number in range(HUGE_TREES):
+    for number in range(trees):
         size = SIZE_MAX - number if number < 8 else chance.randrange(1, 1 << chance.randrange(1, 65))
         part = chance.choice((0, size - 1, chance.randrange(size), (1 << size.bit_length() - 1) - 1))
         inclusions.append(included(chance, part, size))
         inclusions += bent_inclusions(chance, inclusions[-1])
         consistencies.append(extended(chance, part, size))
         consistencies += bent_consistencies(chance, consistencies[-1])
+    return inclusions, consistencies
+
+
+def test_proofs_in_trees_of_any_size_are_judged_alike(programs: ForeignPrograms) -> None:
+    inclusions, consistencies = claims_of_any_size(random.Random(3), HUGE_TREES)
     found = demand_inclusions(programs, inclusions)
     assert found["true: True"] == sum(one.kind == "true" and one.size <= SIZE_MAX for one in inclusions) > HUGE_TREES // 2
     found = demand_consistencies(programs, consistencies)

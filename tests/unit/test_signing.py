@@ -16,6 +16,7 @@ from tenuto.signing import (
     sign_header,
     verify_header,
     verify_public_key,
+    verify_signature,
 )
 
 from tests.unit.edwards25519 import IDENTITY, ORDER, decompress, times_eight
@@ -72,6 +73,9 @@ def test_the_vectors_of_rfc_8032_hold(seed: str, public_key: str, message: str, 
     signer = SeedSigner("anybody", bytes.fromhex(seed))
     assert signer.public_key.hex() == public_key
     assert signer.sign(bytes.fromhex(message)).hex() == signature
+    verify_signature(bytes.fromhex(message), bytes.fromhex(signature), bytes.fromhex(public_key))
+    with pytest.raises(SignatureRefused):
+        verify_signature(bytes.fromhex(message) + b"!", bytes.fromhex(signature), bytes.fromhex(public_key))
 
 
 def test_the_pre_authentication_encoding_is_that_of_dsse() -> None:

@@ -34,9 +34,9 @@ class TileLedger:
         stop = min(start + limit, self._size)
         try:
             parsed = [parse_entry(entry) for entry in self._tiles.read_entries(start, stop)]
-        except (TileMissing, TilesRefused, ValueError) as error:
+            return [Recorded(start + number, from_micros(at), state) for number, (at, state) in enumerate(parsed)]
+        except (TileMissing, TilesRefused, ValueError, OverflowError) as error:
             raise VerificationFailed(6, str(error), start) from error
-        return [Recorded(start + number, from_micros(at), state) for number, (at, state) in enumerate(parsed)]
 
     def read_kinds(self, kinds: Sequence[str], start: int, limit: int) -> list[Recorded]:
         """Return up to `limit` events of these kinds; the whole folder is read."""

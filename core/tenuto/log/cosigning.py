@@ -17,14 +17,15 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from ..clock import Clock
-from ..errors import Busy, Refused
+from ..errors import Busy, NotConfigured, Refused
 from .checkpoint import Checkpoint
-from .note import NoteRefused, NoteVerifier, parse_note, parse_signature_lines
+from .note import SIGNATURES_MAX, NoteRefused, NoteVerifier, parse_note, parse_signature_lines
 from .proof import HashSource, consistency_proof
 from .witnessing import AddCheckpoint, WitnessConflict, WitnessRefused
 
 ANSWER_SECONDS_MAX = 5.0
 REST_SECONDS_MAX = 60
+WITNESSES_MAX = SIGNATURES_MAX - 1
 
 
 class CheckpointWitness(Protocol):
@@ -99,7 +100,13 @@ class Cosigning:
         answer_seconds: float = ANSWER_SECONDS_MAX,
         recall: Recall = lambda _size, _verifier: None,
     ) -> None:
-        """`source` gives the hashes for consistency proofs; `answer_seconds` bounds how long `collect` takes."""
+        """`source` gives the hashes for consistency proofs; `answer_seconds` bounds how long `collect` takes.
+
+        Raises NotConfigured above WITNESSES_MAX (63): with the log's own line a note has room for no more.
+        """
+        if len(witnesses) > WITNESSES_MAX:
+            sentence = f"The policy names {len(witnesses)} witnesses; a checkpoint has room for {WITNESSES_MAX}."
+            raise NotConfigured(sentence + " Leave some out.")
         self._recall = recall
         self._asked = [_Asked(witness) for witness in witnesses]
         self._source, self._clock, self._answer_seconds = source, clock, answer_seconds

@@ -25,6 +25,7 @@ COSIGNATURE = 0x04
 NOTE_BYTES_MAX = 131_072
 SIGNATURES_MAX = 64
 NAME_BYTES_MAX = 255
+VKEY_CHARACTERS_MAX = 512
 KEY_ID_BYTES = 4
 _TIMESTAMP = struct.Struct(">Q")
 _TIMESTAMP_MAX = (1 << 63) - 1
@@ -151,7 +152,7 @@ class OpenedNote:
 
 def parse_vkey(vkey: str) -> NoteVerifier:
     """Return the verifier in a C2SP verifier key; raises NoteRefused when it is malformed, unknown or degenerate."""
-    match = _VKEY.fullmatch(vkey)
+    match = _VKEY.fullmatch(vkey) if len(vkey) <= VKEY_CHARACTERS_MAX else None
     if match is None:
         raise NoteRefused(f"{vkey!r:.120} is not a verifier key of the form name+keyid+base64.")
     name, key_id, encoded = match.groups()
@@ -236,7 +237,10 @@ def decode_base64(text: str) -> bytes:
 
 
 def _parse_signature_line(line: bytes) -> NoteSignature:
-    parts = line.decode("utf-8").split(" ") if line.startswith(_DASH) else []
+    try:
+        parts = line.decode("utf-8").split(" ") if line.startswith(_DASH) else []
+    except UnicodeDecodeError as error:
+        raise NoteRefused("A signature line is not UTF-8.") from error
     if len(parts) != 3:
         raise NoteRefused(f"{line[:80]!r} is not a signature line of the form `— name base64`.")
     _, name, encoded = parts

@@ -24,6 +24,8 @@ from .merkle import HASH_BYTES, Frontier, leaf_hash, node_hash
 TILE_WIDTH = 256
 TILE_HEIGHT = 8
 ENTRY_BYTES_MAX = 65_535
+FILE_BYTES_MAX = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
+"""What a full entry bundle may have, the largest of the three kinds of files; nobody reads on in a larger one."""
 CHECKPOINT_FILE = "checkpoint"
 ENTRIES = "entries"
 _CACHED_TILES = 128
@@ -259,9 +261,13 @@ class TileFolder:
 
     def _present(self, name: str) -> bytes | None:
         try:
-            return (self.path / name).read_bytes()
+            with (self.path / name).open("rb") as file:
+                data = file.read(FILE_BYTES_MAX + 1)
         except FileNotFoundError:
             return None
+        if len(data) > FILE_BYTES_MAX:
+            raise TilesRefused(f"{name} has more than {FILE_BYTES_MAX:,} bytes; no file of a log has so many.")
+        return data
 
     def _read(self, name: str) -> bytes:
         data = self._staged.get(name) or self._present(name)

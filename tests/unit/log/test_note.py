@@ -15,6 +15,7 @@ from tenuto.log.note import (
     encode_base64,
     open_note,
     parse_note,
+    parse_signature_lines,
     parse_vkey,
 )
 
@@ -157,6 +158,12 @@ def test_a_malformed_note_is_refused(note: bytes) -> None:
     assert note != NOTE
     with pytest.raises(NoteRefused):
         open_note(note, [LOG.verifier])
+
+
+def test_signature_lines_alone_as_a_witness_sends_them_are_refused_when_they_are_not_utf_8() -> None:
+    """Within a note its UTF-8 was judged already; an answer over HTTP is any bytes."""
+    with pytest.raises(NoteRefused, match="not UTF-8"):
+        parse_signature_lines(SIGNATURE.replace(b"example", b"ex\x80mple"))
 
 
 def test_base64_has_one_form_only() -> None:

@@ -13,6 +13,8 @@
 //	key          key                               x/mod's note, and cosignatures of transparency-dev/formats
 //	policy       policy, note                      transparency-dev/formats
 //	proof        text                              transparency-dev/formats
+//	tile         old (level), index, size (width)  filippo.io/torchwood: where it lies
+//	bundle       text                              filippo.io/torchwood: the entries in it
 package main
 
 import (
@@ -123,6 +125,14 @@ func judge(asked request) (any, error) {
 		return map[string]bool{"parsed": err == nil, "satisfied": err == nil && policy.Satisfied(raw(asked.Note))}, nil
 	case "proof":
 		return proofText(raw(asked.Text)), nil
+	case "tile":
+		level, err1 := strconv.Atoi(asked.Old)
+		number, err2 := strconv.ParseInt(asked.Index, 10, 64)
+		width, err3 := strconv.Atoi(asked.Size)
+		path := torchwood.TilePath(tlog.Tile{H: torchwood.TileHeight, L: level, N: number, W: width})
+		return map[string]string{"path": path}, errors.Join(err1, err2, err3)
+	case "bundle":
+		return entries(raw(asked.Text)), nil
 	}
 	return nil, fmt.Errorf("there is no op %q", asked.Op)
 }
@@ -227,6 +237,18 @@ func proofText(text []byte) map[string]any {
 		"accepted": true, "index": strconv.FormatUint(found.Index, 10), "hashes": hashes,
 		"extra": hex.EncodeToString(found.ExtraData), "note": hex.EncodeToString(found.Checkpoint),
 	}
+}
+
+func entries(bundle []byte) map[string]any {
+	found := [][]byte{}
+	for len(bundle) > 0 {
+		entry, rest, err := torchwood.ReadTileEntry(bundle)
+		if err != nil {
+			return map[string]any{"accepted": false}
+		}
+		found, bundle = append(found, entry), rest
+	}
+	return map[string]any{"accepted": true, "entries": texts(found)}
 }
 
 func raw(text string) []byte {
