@@ -268,8 +268,8 @@ class Gate:
         consumed = self._record(
             call, ApprovalConsumed, (granted.id,), approval=asked.approval, digest=asked.digest, call=call.name
         )
-        self._view.demand_on_record(consumed)
-        if self._view.approvals.consumed_by(asked.approval) != call.name:
+        seen = self._view.demand_on_record(consumed)
+        if self._view.approvals.consumed_at(asked.approval) != seen.position:
             raise self._not_approved(asked, self._view.now)
         return consumed
 

@@ -199,6 +199,11 @@ class Approvals:
         case = self._cases.get(approval)
         return case.consumed[1] if case and case.consumed else None
 
+    def consumed_at(self, approval: str) -> int | None:
+        """Return the position of the event that consumed the approval, or None."""
+        case = self._cases.get(approval)
+        return case.consumed[0] if case and case.consumed else None
+
     def standing(self, approval: str, now: datetime) -> Standing:
         """Return where the request stands at the ledger time `now`; raises NotGranted (rule 1) for an unknown name."""
         case = self._case(approval)
