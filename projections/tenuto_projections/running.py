@@ -13,6 +13,7 @@ from .fleet import Fleet
 from .inbox import Inbox
 from .integrity import Counts
 from .projection import Projection, Projector, Rewound
+from .reviewing import Reviewing
 from .runs import Runs
 
 WAIT_SECONDS = 0.25
@@ -20,7 +21,7 @@ WAIT_SECONDS = 0.25
 
 def all_projections() -> tuple[Projection, ...]:
     """Return every read model, new, before the first event."""
-    return Runs(), Inbox(), Fleet(), Counts(), Alerts()
+    return Runs(), Inbox(), Reviewing(), Fleet(), Counts(), Alerts()
 
 
 def projection_named(name: str) -> Projection | None:

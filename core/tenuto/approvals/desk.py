@@ -80,6 +80,10 @@ class Desk:
             if one.reviewer not in relieved and one.owner not in voted and self._reviews(one.reviewer)
         )  # fmt: skip
 
+    def took(self, approval: str, position: int) -> bool:
+        """Whether the assignment that stands at this position was one."""
+        return any(one.position == position for one in self._given.get(approval, ()))
+
     def relieved(self, approval: str) -> frozenset[str]:
         """Return who had the request and did not decide in time."""
         return frozenset(self._relieved.get(approval, ()))

@@ -10,6 +10,7 @@ from tenuto.events import (
     AlertAcknowledged,
     AlertClosed,
     AlertRaised,
+    ApprovalAssigned,
     ApprovalConsumed,
     ApprovalListed,
     ApprovalOpened,
@@ -49,6 +50,7 @@ def new_ledger() -> WrittenLedger:
     ledger.register("ingest", "ingest")
     ledger.register("watch", "detector")
     ledger.register(CONSOLE, "console", "operations")
+    ledger.register("router", "router", "operations")
     return ledger
 
 
@@ -87,6 +89,11 @@ def vote(ledger: WrittenLedger, reviewer: str = "bob", decision: str = "approve"
     coverage = {"coverage": look(ledger, reviewer, approval)} if decision == "approve" else {}
     reason = Reason(text=HOSTILE)
     return ledger.write(reviewer, ApprovalSigned, reason, approval=approval, digest=DIGEST, decision=decision, **coverage)
+
+
+def assign(ledger: WrittenLedger, reviewer: str, approval: str = "a1") -> Event:
+    reason = Reason(text=HOSTILE)
+    return ledger.write("router", ApprovalAssigned, reason, approval=approval, reviewer=reviewer, why="next_free")
 
 
 def consume(ledger: WrittenLedger, approval: str = "a1", call: str = "c3") -> Event:
@@ -168,6 +175,8 @@ MOVES: dict[str, Callable[[WrittenLedger], object]] = {
     "deny": lambda ledger: vote(ledger, "eve", "deny"),
     "withdraw": lambda ledger: vote(ledger, "eve", "withdraw"),
     "own vote": lambda ledger: vote(ledger, "ann"),
+    "assign": lambda ledger: assign(ledger, "eve"),
+    "assign other": lambda ledger: assign(ledger, "bob", "a2"),
     "open": lambda ledger: ledger.write("bob", ApprovalOpened, approval="a1", digest=DIGEST),
     "consume": consume,
     "revoke": lambda ledger: ledger.write("eve", ApprovalRevoked, approval="a1", reason="mistake"),
