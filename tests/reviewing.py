@@ -5,7 +5,7 @@ Nothing here judges; it writes what a gate, a console and a reviewer would, from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tenuto.approvals.coverage import first_coverage, next_coverage
@@ -17,17 +17,17 @@ from tenuto.events.approval import PIECES_LISTED_MAX
 CONSOLE = "console"
 
 
-def listed(card: ApprovalCard) -> Iterator[dict[str, Any]]:
+def listed(card: ApprovalCard, risks: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """The fields of each `approval.listed` for a card, besides `approval` and `digest`."""
-    entries = entries_of(pieces_of(card))
+    entries = entries_of(pieces_of(card, risks))
     for start in range(0, len(entries), PIECES_LISTED_MAX):
         columns = zip(*entries[start : start + PIECES_LISTED_MAX], strict=True)
         yield dict(zip(("pieces", "names", "risks", "milliseconds"), columns, strict=True))
 
 
-def committed(card: ApprovalCard) -> dict[str, Any]:
+def committed(card: ApprovalCard, risks: Sequence[str] = ()) -> dict[str, Any]:
     """What the request says about that list."""
-    entries = entries_of(pieces_of(card))
+    entries = entries_of(pieces_of(card, risks))
     total = sum(entry[3] for entry in entries)
     return {"pieces": list_digest(entries), "pieces_count": len(entries), "review_milliseconds": total}
 

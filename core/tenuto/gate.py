@@ -214,7 +214,7 @@ class Gate:
     def _ask(self, call: _Call, decision: Decision, decided: Event, quorum: int) -> ApprovalRequested:
         action = call.action
         card = msgspec.structs.replace(_demand_askable(action), policy_rules=decision.rules)
-        pieces = pieces_of(card)
+        pieces = pieces_of(card, action.risks)
         name = f"approval-{self._new_id()}"
         self._list(call, decided, name, pieces)
         asked = self._record(

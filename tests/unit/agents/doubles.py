@@ -127,12 +127,12 @@ class RecordingGate:
         named, world = {"approval": approval, "digest": digest}, self._recorder.world
         obligation = "approval_and_one_more" if "deletion" in action.risks else "approval"
         decided = record(PolicyDecided, run=run, call=call, effect="allow", rules=("r",), bundle="0" * 64, engine="e", obligation=obligation)
-        for part in listed(card):
+        for part in listed(card, action.risks):
             record(ApprovalListed, run=run, **named, **part)
         asked = record(
             ApprovalRequested, document=card, run=run, **named, subject=action.subject, tool=action.tool, resource=action.resource,
             initiator=action.initiator, quorum=1, risks=action.risks, cause=(decided.id,), expires=START + timedelta(hours=1),
-            call=call, **committed(card),
+            call=call, **committed(card, action.risks),
         )  # fmt: skip
         assert isinstance(asked, ApprovalRequested)
         views, coverage = shown([one.event for one in world.entries], asked, "mira")
