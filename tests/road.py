@@ -18,7 +18,7 @@ from tenuto.adapters.kafka import KafkaBus
 from tenuto.documents import Reason
 from tenuto.embedded import EmbeddedBroker
 from tenuto.errors import Busy
-from tenuto.events import ApprovalOpened, ApprovalRequested, ApprovalSigned, Event
+from tenuto.events import ApprovalOpened, ApprovalRequested, ApprovalSigned, ApprovalViewed, Event
 from tenuto.following import Follower
 from tenuto.founding import found
 from tenuto.mailbox import Delivered
@@ -38,6 +38,7 @@ from tenuto.wiring import (
 )
 
 from tests.conftest import Database
+from tests.reviewing import shown
 
 ORIGIN = "tenuto.test/road"
 SECONDS_MAX = 60.0
@@ -188,12 +189,26 @@ def next_message(recorder: Recorder) -> Delivered:
     raise AssertionError(f"no message came to {recorder.author}")
 
 
-def answer(reviewer: Recorder, asked: ApprovalRequested, decision: str = "approve") -> Sequence[Event]:
-    """What a reviewer records who opened the card and signed."""
+def look(road: Road, console: Recorder, asked: ApprovalRequested, reviewer: str) -> str:
+    """What the console records while a reviewer looks at everything that is listed; return the coverage, once it is in."""
     about = {"run": asked.run, "cause": (asked.id,), "approval": asked.approval, "digest": asked.digest}
+    views, coverage = shown(road.events(asked.author), asked, reviewer)
+    recorded: list[Event] = [console.record(ApprovalOpened, reviewer=reviewer, **about)]
+    recorded += [console.record(ApprovalViewed, **about | view) for view in views]
+    console.wait(recorded[-1], SECONDS_MAX)
+    return coverage
+
+
+def answer(
+    road: Road, console: Recorder, reviewer: Recorder, asked: ApprovalRequested, decision: str = "approve"
+) -> Sequence[Event]:
+    """What is recorded when a reviewer looked at everything, and signed."""
+    about = {"run": asked.run, "cause": (asked.id,), "approval": asked.approval, "digest": asked.digest}
+    coverage = look(road, console, asked, reviewer.author)
     return (
-        reviewer.record(ApprovalOpened, **about),
-        reviewer.record(ApprovalSigned, document=Reason(text="Looked at it."), decision=decision, **about),
+        reviewer.record(
+            ApprovalSigned, document=Reason(text="Looked at it."), decision=decision, coverage=coverage, **about
+        ),
     )
 
 

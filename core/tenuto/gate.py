@@ -217,7 +217,7 @@ class Gate:
     def _ask(self, call: _Call, decision: Decision, decided: Event, quorum: int) -> ApprovalRequested:
         action = call.action
         card = msgspec.structs.replace(_demand_askable(action), policy_rules=decision.rules)
-        pieces = pieces_of(card)
+        pieces = pieces_of(card, action.risks)
         name = f"approval-{self._new_id()}"
         self._list(call, decided, name, pieces)
         asked = self._record(
@@ -271,8 +271,8 @@ class Gate:
         consumed = self._record(
             call, ApprovalConsumed, (granted.id,), approval=asked.approval, digest=asked.digest, call=call.name
         )
-        self._view.demand_on_record(consumed)
-        if self._view.approvals.consumed_by(asked.approval) != call.name:
+        seen = self._view.demand_on_record(consumed)
+        if self._view.approvals.consumed_at(asked.approval) != seen.position:
             raise self._not_approved(asked, self._view.now)
         return consumed
 

@@ -13,9 +13,10 @@ from uuid import UUID
 
 from tenuto.documents import Document, Reason
 from tenuto.errors import Refused
-from tenuto.events.approval import ApprovalOpened, ApprovalSigned
+from tenuto.events.approval import ApprovalOpened, ApprovalSigned, ApprovalViewed
 from tenuto.events.base import Event
 from tenuto_projections.inbox import Approval, InboxItem
+from tenuto_projections.reviewing import Seen
 
 from .marks import STATES
 
@@ -42,27 +43,48 @@ class NotSigned(Refused):
     reason = "not_signed"
 
 
-def note_opened(door: Door, item: InboxItem) -> Event:
-    """Record that the reviewer opened the request, with the digest on screen."""
+def note_opened(door: Door, item: InboxItem, reviewer: str) -> Event:
+    """Record, in the console's name, that the reviewer opened the request, with the digest on screen."""
     return door.record(
-        ApprovalOpened, run=item.run, cause=(UUID(item.event_id),), approval=item.approval, digest=item.digest
-    )
+        ApprovalOpened, run=item.run, cause=(UUID(item.event_id),), approval=item.approval, digest=item.digest,
+        reviewer=reviewer,
+    )  # fmt: skip
+
+
+def note_viewed(door: Door, item: InboxItem, reviewer: str, piece: str, milliseconds: int) -> Event:
+    """Record, in the console's name, that the reviewer had one piece on screen for so long."""
+    return door.record(
+        ApprovalViewed, run=item.run, cause=(UUID(item.event_id),), approval=item.approval, digest=item.digest, piece=piece,
+        milliseconds=milliseconds, reviewer=reviewer,
+    )  # fmt: skip
 
 
 def sign(
-    door: Door, approval: Approval, decision: Decision, *, reason: str, shown_digest: str, reviewer: str, now: datetime
-) -> Event:
+    door: Door, approval: Approval, decision: Decision, *, reason: str, shown_digest: str, reviewer: str, now: datetime,
+    seen: Seen | None = None,
+) -> Event:  # fmt: skip
     """Sign the reviewer's decision over the digest that was on screen, and return the event.
 
-    `approval` is as it stands now, `shown_digest` as it was drawn. Raises NotSigned; see `verify_may_sign`.
+    `approval` is as it stands now, `shown_digest` as it was drawn. An approval names what was `seen`, as the read model has
+    it. Raises NotSigned; see `verify_may_sign`.
     """
     text = reason.strip()
+    if decision == "approve":
+        verify_seen(seen)
     verify_may_sign(approval, decision, reason=text, shown_digest=shown_digest, reviewer=reviewer, now=now)
     item = approval.item
     return door.record(
         ApprovalSigned, document=Reason(text=text) if text else None, run=item.run, cause=(UUID(item.event_id),),
         approval=item.approval, digest=shown_digest, decision=decision,
+        **{"coverage": seen.digest} if seen is not None and decision == "approve" else {},
     )  # fmt: skip
+
+
+def verify_seen(seen: Seen | None) -> None:
+    """Raise NotSigned unless everything was on screen for its least time, as far as the ledger knows by now."""
+    if seen is None or seen.sentence:
+        missing = seen.sentence if seen is not None else "nothing of it was opened yet."
+        raise NotSigned(f"This cannot be approved yet: {missing}")
 
 
 def verify_may_sign(

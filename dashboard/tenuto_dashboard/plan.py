@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from tenuto.approvals.pieces import risks_of
 from tenuto.documents import PlannedChange
 
 from .marks import rank, risk_badges, risk_words
@@ -41,17 +42,6 @@ def plan_view(changes: Sequence[PlannedChange]) -> Node:
     for change in sorted(changes, key=lambda change: (rank(risks_of(change)), change.address)):
         groups.setdefault(group_of(change), []).append(change)
     return box("", *(_group(name, members) for name, members in groups.items()))
-
-
-def risks_of(change: PlannedChange) -> tuple[str, ...]:
-    """Return the risks that the author named, and those that the actions themselves say: a missing label hides nothing."""
-    actions = set(change.actions)
-    said = list(change.risks)
-    if {"delete", "create"} <= actions or "replace" in actions:
-        said.append("replacement")
-    elif "delete" in actions:
-        said.append("deletion")
-    return tuple(dict.fromkeys(said))
 
 
 def group_of(change: PlannedChange) -> str:

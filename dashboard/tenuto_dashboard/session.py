@@ -31,6 +31,8 @@ from .decisions import Decision, Door
 
 ROLE = "tenuto_console"
 SOFTWARE = "tenuto-console"
+CONSOLE = "console"
+"""The author in whose name the console says what it showed."""
 PENDING_MAX = 1000
 DOOR_SECONDS = 1.0
 FIRST_RECEIPT_SECONDS = 15.0
@@ -99,28 +101,37 @@ def door() -> Door:
 
     It opens beside the page, so that whatever is slow there costs a reader one sentence and not the page.
     """
-    opening = _opening()
+    return _door_of(reviewer())
+
+
+def measure() -> Door:
+    """The console's own recorder, which says what was on screen; raises a TenutoError when it cannot be opened."""
+    return _door_of(CONSOLE)
+
+
+def _door_of(author: str) -> Door:
+    opening = _opening(author)
     try:
         return opening.result(DOOR_SECONDS)
     except TimeoutError:
-        raise Busy(f"The recorder of {reviewer()} is still being opened. Try again in a moment.") from None
+        raise Busy(f"The recorder of {author} is still being opened. Try again in a moment.") from None
     except TenutoError:
         _opening.clear()
         raise
 
 
 @st.cache_resource(show_spinner=False)
-def _opening() -> Future[Recorder]:
+def _opening(author: str) -> Future[Recorder]:
     beside = ThreadPoolExecutor(1, thread_name_prefix="door")
-    opening = beside.submit(_open_door)
+    opening = beside.submit(_open_door, author)
     beside.submit(_close_at_exit, opening)
     return opening
 
 
-def _open_door() -> Recorder:
+def _open_door(author: str) -> Recorder:
     from tenuto.wiring import open_recorder
 
-    recorder = open_recorder(settings(), reviewer(), software=SOFTWARE)
+    recorder = open_recorder(settings(), author, software=SOFTWARE)
     recorder.room_seconds = DOOR_SECONDS  # with a full spool a click gets an answer
     return recorder
 

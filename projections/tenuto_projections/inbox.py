@@ -260,7 +260,7 @@ class Inbox:
         if row is None:
             return
         if isinstance(event, ApprovalOpened):
-            row["opened_by"] = " ".join(dict.fromkeys([*row["opened_by"].split(), event.author]))
+            row["opened_by"] = " ".join(dict.fromkeys([*row["opened_by"].split(), event.reviewer or event.author]))
         elif isinstance(event, ApprovalSigned):
             self._vote(event, verified, votes)
             row["insecure_demo"] = row["insecure_demo"] or verified.key.insecure_demo
@@ -290,7 +290,7 @@ class Inbox:
             # Time passes between two events, too: what expired did so at its own moment, not when we noticed.
             row["decided"] = {"expired": row["expires"], "open": None}.get(standing.state, now)
             row["state"] = standing.state
-        row["approved_by"] = len(standing.counting)
+        row["quorum"], row["approved_by"] = standing.quorum, len(standing.counting)
         row["consumed_by"] = self._approvals.consumed_by(row["approval"])
         rules = [(rule.rule, rule.holds, rule.sentence) for rule in standing.rules]
         row["rules"] = msgspec.json.encode(rules).decode()

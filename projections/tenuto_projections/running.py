@@ -14,6 +14,7 @@ from .inbox import Inbox
 from .integrity import Counts
 from .losses import Losses
 from .projection import Projection, Projector, Rewound
+from .reviewing import Reviewing
 from .runs import Runs
 
 WAIT_SECONDS = 0.25
@@ -21,7 +22,7 @@ WAIT_SECONDS = 0.25
 
 def all_projections() -> tuple[Projection, ...]:
     """Return every read model, new, before the first event."""
-    return Runs(), Inbox(), Fleet(), Counts(), Losses(), Alerts()
+    return Runs(), Inbox(), Reviewing(), Fleet(), Counts(), Losses(), Alerts()
 
 
 def projection_named(name: str) -> Projection | None:

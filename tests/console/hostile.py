@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tenuto.documents import ApprovalCard, Finding, PlannedChange, PullRequest
-from tenuto.events.approval import ApprovalRequested
+from tenuto.events.approval import ApprovalListed, ApprovalRequested
+from tenuto.events.policy import PolicyDecided
 from tenuto.events.run import RunStarted
+from tenuto.events.tool import ToolRequested
 
 from tests.console.planted import Planted, digest
+from tests.reviewing import committed, listed
 
 NAME = "hostile-1"
 SCRIPT = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
@@ -41,9 +44,15 @@ def plant(ledger: Planted) -> None:
         ),
     )  # fmt: skip
     ledger.write("pipeline", RunStarted, pull, run="run-hostile", workflow="pull-request")
+    target = {"tool": "terraform.apply", "resource": "stack/payments", "digest": digest(NAME)}
+    agent = "infrastructure-agent"
+    ledger.write(agent, ToolRequested, call="hostile-call", **target)
+    decided = ledger.write(agent, PolicyDecided, call="hostile-call", effect="allow", rules=("r",), bundle=digest("b"), engine="e", obligation="approval")
+    for part in listed(card, ("iam",)):
+        ledger.write(agent, ApprovalListed, approval=NAME, digest=digest(NAME), **part)
     ledger.write(
-        "infrastructure-agent", ApprovalRequested, card, run="run-hostile", approval=NAME, subject="terraform.plan",
-        digest=digest(NAME), tool="terraform.apply", resource="stack/payments", initiator="mara", quorum=1,
+        agent, ApprovalRequested, card, cause=(decided.id,), **target, **committed(card, ("iam",)), run="run-hostile", approval=NAME, subject="terraform.plan",
+        initiator="mara", quorum=1,
         expires=ledger.now + timedelta(hours=1), risks=("iam",),
     )  # fmt: skip
     ledger.seal()

@@ -77,6 +77,7 @@ class Planted:
         self.now = start
         self.position = 0
         self._projections = all_projections()
+        self.events: list[Event] = []
         self._page: list[Verified] = []
         self._holding = False
         self._keys: dict[str, Key] = {ROOT: _key(ROOT, ROOT, ROOT, insecure=False)}
@@ -107,6 +108,7 @@ class Planted:
             payload=payload,
         )  # fmt: skip
         self.position += 1
+        self.events.append(event)
         self._page.append(verified)
         if not self._holding:
             self._apply()

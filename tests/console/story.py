@@ -8,13 +8,25 @@ from typing import Any
 
 from tenuto.documents import AlertNote, ApprovalCard, Finding, PlannedChange, PullRequest, Reason
 from tenuto.events.alert import AlertAcknowledged, AlertRaised
-from tenuto.events.approval import ApprovalConsumed, ApprovalGranted, ApprovalOpened, ApprovalRequested, ApprovalSigned
+from tenuto.events.approval import (
+    ApprovalConsumed,
+    ApprovalGranted,
+    ApprovalListed,
+    ApprovalOpened,
+    ApprovalRequested,
+    ApprovalSigned,
+    ApprovalViewed,
+)
 from tenuto.events.decision import DecisionMade
 from tenuto.events.deployment import DeploymentHealthy, DeploymentStarted
 from tenuto.events.message import MessageDelivered, MessageSent
+from tenuto.events.policy import PolicyDecided
 from tenuto.events.record import RecordRefused
 from tenuto.events.run import RunFinished, RunStarted
 from tenuto.events.tool import ToolFailed, ToolFinished, ToolRequested, ToolStarted
+
+from tests.reviewing import CONSOLE, committed, listed
+from tests.reviewing import shown as shown_to
 
 from .planted import Planted, digest
 
@@ -145,7 +157,8 @@ def tell(ledger: Planted, *, demo: bool = True) -> None:
         start(ledger, PARTNER)
         request(ledger, PARTNER, card=partner_card(), after=60)
         ledger.write("second-reviewer", ApprovalOpened, approval=GRAVEST, digest=digest(GRAVEST), after=20)
-        ledger.write("second-reviewer", ApprovalSigned, Reason(text="The ticket PAY-1182 names the partner; I checked the CIDR with the network team."), approval=GRAVEST, digest=digest(GRAVEST), decision="approve", after=41)  # fmt: skip
+        coverage = look(ledger, GRAVEST, "second-reviewer")
+        ledger.write("second-reviewer", ApprovalSigned, Reason(text="The ticket PAY-1182 names the partner; I checked the CIDR with the network team."), approval=GRAVEST, digest=digest(GRAVEST), decision="approve", coverage=coverage, after=41)  # fmt: skip
         trouble(ledger)
     ledger.seal()
 
@@ -160,6 +173,8 @@ def cast(ledger: Planted, *, demo: bool) -> None:
     ledger.register("watch", "detector", "security-team")
     ledger.register(REVIEWER, "reviewer", "demo", insecure=demo)
     ledger.register("second-reviewer", "reviewer", "lena")
+    ledger.register(CONSOLE, "console", "operations")
+    ledger.register("router", "router", "operations")
 
 
 def start(ledger: Planted, ask: Ask, **asked: Any) -> None:
@@ -170,14 +185,31 @@ def start(ledger: Planted, ask: Ask, **asked: Any) -> None:
     ledger.write("infrastructure-agent", ToolStarted, run=ask.run, call=f"plan-{ask.name}", tool="terraform.plan", resource=ask.resource, digest=digest(ask.name), after=3)  # fmt: skip
 
 
-def request(ledger: Planted, ask: Ask, *, card: ApprovalCard | None = None, after: float = 1.0) -> Any:
-    """Ask for an approval."""
+def request(
+    ledger: Planted, ask: Ask, *, card: ApprovalCard | None = None, listed_card: ApprovalCard | None = None, after: float = 1.0
+) -> Any:
+    """Ask for an approval; `listed_card` is what the pieces on record are of, where it is not the card."""
     shown = card or ApprovalCard(title=ask.title, sentence=ask.sentence, verdict="approve", verdict_reasoning="The change does what the ticket says.", policy_rules=("production-needs-a-person",))  # fmt: skip
     expires = ledger.now + timedelta(seconds=after, minutes=ask.minutes)
+    target = {"tool": ask.tool, "resource": ask.resource, "digest": digest(ask.name)}
+    call, obligation = f"call-{ask.name}", "approval_and_one_more" if ask.quorum > 1 else "approval"
+    ledger.write(ask.author, ToolRequested, run=ask.run, call=call, after=0, **target)
+    decided = ledger.write(ask.author, PolicyDecided, run=ask.run, call=call, effect="allow", rules=("r",), bundle=digest("b"), engine="e", obligation=obligation, after=0)
+    for part in listed(listed_card or shown, ask.risks):
+        ledger.write(ask.author, ApprovalListed, run=ask.run, approval=ask.name, digest=digest(ask.name), after=0, **part)
     return ledger.write(
-        ask.author, ApprovalRequested, shown, run=ask.run, approval=ask.name, subject=ask.subject, digest=digest(ask.name),
+        ask.author, ApprovalRequested, shown, cause=(decided.id,), call=call, **committed(listed_card or shown, ask.risks), run=ask.run, approval=ask.name, subject=ask.subject, digest=digest(ask.name),
         tool=ask.tool, resource=ask.resource, initiator=ask.initiator, quorum=ask.quorum, expires=expires, risks=ask.risks, after=after,
     )  # fmt: skip
+
+
+def look(ledger: Planted, approval: str, reviewer: str = REVIEWER) -> str:
+    """The console shows everything of a request to a reviewer; return the coverage."""
+    asked = next(one for one in ledger.events if isinstance(one, ApprovalRequested) and one.approval == approval)
+    views, coverage = shown_to(ledger.events, asked, reviewer)
+    for view in views:
+        ledger.write(CONSOLE, ApprovalViewed, after=0, **view)
+    return coverage
 
 
 def partner_card() -> ApprovalCard:
@@ -203,14 +235,14 @@ def shipped(ledger: Planted) -> None:
     planned = ledger.write("infrastructure-agent", ToolFinished, run=run, call=f"plan-{ask.name}", tool="terraform.plan", milliseconds=8120, after=8)
     sent = ledger.write("review-agent", MessageSent, run=run, topic="change.reviewed", to="infrastructure-agent", cause=(planned.id,))
     ledger.write("infrastructure-agent", MessageDelivered, run=run, position=ledger.position - 1, cause=(sent.id,))
-    ledger.write("infrastructure-agent", ToolRequested, run=run, call="apply-7", tool="terraform.apply", resource=ask.resource, digest=mark, after=2)
-    asked = request(ledger, ask, after=2)
+    asked = request(ledger, ask, after=4)
+    coverage, call = look(ledger, ask.name), f"call-{ask.name}"
     ledger.write(REVIEWER, ApprovalOpened, run=run, approval=ask.name, digest=mark, cause=(asked.id,), after=190)
-    signed = ledger.write(REVIEWER, ApprovalSigned, Reason(text="Plan read; the limit is what was agreed."), run=run, approval=ask.name, digest=mark, decision="approve", cause=(asked.id,), after=74)  # fmt: skip
+    signed = ledger.write(REVIEWER, ApprovalSigned, Reason(text="Plan read; the limit is what was agreed."), run=run, approval=ask.name, digest=mark, decision="approve", coverage=coverage, cause=(asked.id,), after=74)  # fmt: skip
     granted = ledger.write("infrastructure-agent", ApprovalGranted, run=run, approval=ask.name, digest=mark, votes=1, cause=(signed.id,))
-    ledger.write("infrastructure-agent", ApprovalConsumed, run=run, approval=ask.name, digest=mark, call="apply-7", cause=(granted.id,))
-    began = ledger.write("infrastructure-agent", ToolStarted, run=run, call="apply-7", tool="terraform.apply", resource=ask.resource, digest=mark, cause=(granted.id,))  # fmt: skip
-    done = ledger.write("infrastructure-agent", ToolFinished, run=run, call="apply-7", tool="terraform.apply", milliseconds=31200, cause=(began.id,), after=31)  # fmt: skip
+    ledger.write("infrastructure-agent", ApprovalConsumed, run=run, approval=ask.name, digest=mark, call=call, cause=(granted.id,))
+    began = ledger.write("infrastructure-agent", ToolStarted, run=run, call=call, tool="terraform.apply", resource=ask.resource, digest=mark, cause=(granted.id,))  # fmt: skip
+    done = ledger.write("infrastructure-agent", ToolFinished, run=run, call=call, tool="terraform.apply", milliseconds=31200, cause=(began.id,), after=31)  # fmt: skip
     deployed = ledger.write("deployment-agent", DeploymentStarted, run=run, deployment="gateway-7", environment="production", artifact=digest("image"), cause=(done.id,), after=6)  # fmt: skip
     healthy = ledger.write("deployment-agent", DeploymentHealthy, run=run, deployment="gateway-7", milliseconds=4210, cause=(deployed.id,), after=5)
     ledger.write("deployment-agent", RunFinished, run=run, outcome="succeeded", cause=(healthy.id,))

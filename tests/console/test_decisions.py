@@ -15,6 +15,7 @@ from tenuto.events.approval import ApprovalOpened, ApprovalSigned
 from tenuto.events.base import Event
 from tenuto_dashboard.decisions import REASON_CHARACTERS_MAX, NotSigned, note_opened, sign
 from tenuto_projections.inbox import Approval, CastVote, InboxItem
+from tenuto_projections.reviewing import Seen
 
 from tests.console.planted import built, digest
 
@@ -46,10 +47,13 @@ class RecordingDoor:
         return event
 
 
-def decide(approval: Approval, decision: Any, reason: str = "", *, shown: str = MARK, now: datetime = NOW) -> RecordingDoor:
+ALL = Seen(digest("coverage"), {}, 0, "")
+
+
+def decide(approval: Approval, decision: Any, reason: str = "", *, shown: str = MARK, now: datetime = NOW, seen: Seen | None = ALL) -> RecordingDoor:
     door = RecordingDoor()
     try:
-        sign(door, approval, decision, reason=reason, shown_digest=shown, reviewer="bob", now=now)
+        sign(door, approval, decision, reason=reason, shown_digest=shown, reviewer="bob", now=now, seen=seen)
     except NotSigned:
         assert not door.recorded, "a refused decision was recorded"
         raise
@@ -123,6 +127,20 @@ def test_the_longest_reason_is_signed_and_one_character_more_is_not() -> None:
 
 def test_opening_a_request_is_recorded_with_its_digest() -> None:
     door = RecordingDoor()
-    event = note_opened(door, ITEM)
+    event = note_opened(door, ITEM, "bob")
     assert isinstance(event, ApprovalOpened)
     assert (event.approval, event.digest, event.run, event.cause) == ("apply-1", MARK, "run-1", (UUID(int=7),))
+    assert event.reviewer == "bob"
+
+
+@pytest.mark.parametrize("seen", [None, replace(ALL, missing=2, sentence="2 of 7 pieces were not opened, the first: aws_iam_role.x.")])
+def test_what_was_not_seen_can_be_denied_and_not_approved(seen: Seen | None) -> None:
+    decide(OPEN, "deny", "I did not even look.", seen=seen)
+    with pytest.raises(NotSigned, match="aws_iam_role.x" if seen else "nothing of it was opened"):
+        decide(OPEN, "approve", seen=seen)
+
+
+def test_an_approval_names_what_was_seen_and_a_denial_does_not() -> None:
+    [(approved, _)] = decide(OPEN, "approve").recorded
+    [(denied, _)] = decide(OPEN, "deny", "No.").recorded
+    assert (approved.coverage, denied.coverage) == (ALL.digest, None)

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from tenuto.documents import ApprovalCard
 from tenuto.errors import Busy
 from tenuto.events.approval import ApprovalOpened, ApprovalSigned
 from tenuto_dashboard import session
@@ -24,7 +25,7 @@ from tests.console.planted import Planted, digest
 from tests.console.test_decisions import RecordingDoor
 
 SECONDS_MAX = 60
-REAL_DOOR = session.door
+REAL_DOOR, REAL_MEASURE = session.door, session.measure
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def door(console_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("TENUTO_HOME", str(home))
     monkeypatch.setattr(session, "engine", lambda: engine)
     monkeypatch.setattr(session, "door", lambda: recording)
+    monkeypatch.setattr(session, "measure", lambda: recording)
     yield recording
     engine.dispose()
     st.cache_resource.clear()
@@ -130,13 +132,39 @@ def press(test: AppTest, label: str, reason: str) -> AppTest:
 @pytest.mark.parametrize(("label", "decision"), [("Approve", "approve"), ("Deny", "deny")])
 def test_a_decision_is_signed_over_what_was_shown(label: str, decision: str, planted: Planted, door: RecordingDoor) -> None:
     story.tell(planted)
+    coverage = story.look(planted, story.GRAVEST)
     test = press(page("review", approval=story.GRAVEST), label, "I asked the network team.")
     event, document = door.recorded[-1]
     assert isinstance(event, ApprovalSigned)
     assert (event.decision, event.digest) == (decision, digest(story.GRAVEST))
+    assert event.coverage == (coverage if decision == "approve" else None)
     assert getattr(document, "text", None) == "I asked the network team."
     assert "is signed and on its way to the ledger" in drawn(test)
     assert not test.text_area, "a signed decision cannot be made twice"
+
+
+def test_approve_is_off_and_says_why_until_everything_was_seen(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    test = page("review", approval=story.GRAVEST)
+    assert next(button for button in test.button if button.label == "Approve").disabled
+    assert "have not been on screen long enough, the first: aws_" in drawn(test)
+    assert "What you have seen" in drawn(test)
+    story.look(planted, story.GRAVEST)
+    planted.seal()
+    st.cache_resource.clear()
+    test = page("review", approval=story.GRAVEST)
+    assert not next(button for button in test.button if button.label == "Approve").disabled
+
+
+def test_a_card_that_is_not_what_was_listed_cannot_be_approved(planted: Planted, door: RecordingDoor) -> None:
+    story.cast(planted, demo=True)
+    ask = story.ASKS[0]
+    asked = story.request(planted, ask, listed_card=ApprovalCard(title="Something harmless", sentence="Nothing changes."))
+    story.look(planted, asked.approval)
+    planted.seal()
+    test = page("review", approval=ask.name)
+    assert next(button for button in test.button if button.label == "Approve").disabled
+    assert "not those of the card" in drawn(test)
 
 
 def test_a_denial_without_a_reason_is_not_signed(planted: Planted, door: RecordingDoor) -> None:
@@ -159,6 +187,7 @@ def test_without_a_door_reading_still_works(planted: Planted, door: RecordingDoo
         raise Busy("The broker does not answer.")
 
     story.tell(planted)
+    story.look(planted, story.GRAVEST)
     monkeypatch.setattr(session, "door", away)
     text = drawn(page("review", approval=story.GRAVEST))
     assert "The broker does not answer." in text
@@ -170,9 +199,11 @@ def test_a_door_that_opens_slowly_costs_a_sentence_and_not_the_page(
 ) -> None:
     opening: Future[Any] = Future()
     story.tell(planted)
+    story.look(planted, story.GRAVEST)
     monkeypatch.setattr(session, "door", REAL_DOOR)
+    monkeypatch.setattr(session, "measure", REAL_MEASURE)
     monkeypatch.setattr(session, "DOOR_SECONDS", 0.01)
-    monkeypatch.setattr(session, "_opening", lambda: opening)
+    monkeypatch.setattr(session, "_opening", lambda _: opening)
     test = page("review", approval=story.GRAVEST)
     assert "is still being opened" in drawn(test)
     assert story.PARTNER.sentence in drawn(test)

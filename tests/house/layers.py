@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("judgement", frozenset({"keyring", "verification", "following", "approvals", "policy", "bundle"})),
     ("road", frozenset({
         "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "gate", "toolcall", "seeing",
-        "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding",
+        "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding", "router",
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),
     ("wiring", frozenset({

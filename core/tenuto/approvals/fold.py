@@ -211,7 +211,7 @@ class Approvals:
         return case.consumed[1] if case and case.consumed else None
 
     def consumed_at(self, approval: str) -> int | None:
-        """Return the position at which the approval was consumed, or None."""
+        """Return the position of the event that consumed the approval, or None."""
         case = self._cases.get(approval)
         return case.consumed[0] if case and case.consumed else None
 

@@ -73,11 +73,16 @@ class Piece:
     lines: tuple[str, ...] = ()
 
 
-def pieces_of(card: ApprovalCard) -> tuple[Piece, ...]:
-    """Return the pieces of what is asked, gravest first; raises PiecesRefused above PIECES_MAX (600)."""
-    found = [*map(_resource, card.changes), *map(_image, card.images), *_files(card), _summary(card)]
+def pieces_of(card: ApprovalCard, risks: Sequence[str] = ()) -> tuple[Piece, ...]:
+    """Return the pieces of what is asked, gravest first; raises PiecesRefused above PIECES_MAX (600).
+
+    `risks` are those of the request: where they name a grave one and no piece shows it, the summary is grave.
+    """
+    found = [*map(_resource, card.changes), *map(_image, card.images), *_files(card)]
     if card.plan_text:
         found.append(_text("plan", "The plan as the tool printed it", card.plan_text, "none" if card.changes else "grave"))
+    unshown = GRAVE_RISKS.intersection(risks) and all(piece.risk != "grave" for piece in found)
+    found.append(_summary(card, "grave" if unshown else "plain"))
     if len(found) > PIECES_MAX:
         raise PiecesRefused(f"The change has {len(found)} pieces; more than {PIECES_MAX} are not reviewed at once. Split it.")
     once = {piece.digest: piece for piece in found}.values()
@@ -152,12 +157,12 @@ def _image(image: ImageChange) -> Piece:
     return Piece(digest, piece_name(title), "elevated", least, "image", title, image=image)
 
 
-def _summary(card: ApprovalCard) -> Piece:
+def _summary(card: ApprovalCard, risk: PieceRisk) -> Piece:
     """What stands above all pieces: the sentence, and the verdicts beside it."""
     said = (card.title, card.sentence, card.verdict, card.verdict_reasoning, card.findings, card.pull_request)
     content = msgspec.json.encode(said, order="deterministic")
-    least = least_milliseconds("plain", 1 + len(card.findings))
-    return Piece(_digest("summary", card.title, content), "summary", "plain", least, "summary", card.title)
+    least = least_milliseconds(risk, 1 + len(card.findings))
+    return Piece(_digest("summary", card.title, content), "summary", risk, least, "summary", card.title)
 
 
 def _text(kind: Kind, title: str, text: str, risk: PieceRisk) -> Piece:

@@ -17,7 +17,7 @@ import typer
 from ..errors import NotConfigured
 from ..settings import load_settings
 from .status import console_address
-from .up import own_people, say, start_road
+from .up import OPERATIONS, own_people, say, start_road
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,7 +92,8 @@ def _walk_the_road(platform: Platform, repo: Path | None, base: str, head: str, 
     repository = repo or _sample(settings)
     run = _submit(platform, repository, base, head)
     if unattended:
-        say("UNATTENDED: an insecure demo reviewer approves whatever is asked. Nobody looks; every such event is marked.")
+        say("UNATTENDED: an insecure demo reviewer has each piece open for its least time and approves whatever is asked.")
+        say("Nobody looks; every such event is marked.")
     else:
         say(f"Approve or deny what the agents ask at {console_address(settings)}/inbox")
         _open_browser(settings)
@@ -107,11 +108,13 @@ def _walk_the_road(platform: Platform, repo: Path | None, base: str, head: str, 
 
 def _people(stand_in: str | None) -> list[Enrolment]:
     from ..registering import Enrolment
+    from .progress import STAND_IN_CONSOLE
 
     people = [Enrolment(agent, "agent", "platform-team") for agent in AGENTS]
     people += [Enrolment("pipeline", "pipeline", "platform-team"), Enrolment(REVIEWER, "reviewer", REVIEWER, insecure_demo=True)]
     if stand_in is not None:
         people.append(Enrolment(stand_in, "reviewer", stand_in, insecure_demo=True))
+        people.append(Enrolment(STAND_IN_CONSOLE, "console", OPERATIONS, insecure_demo=True))
     return people
 
 

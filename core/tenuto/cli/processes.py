@@ -1,4 +1,4 @@
-"""The processes of the road, each under its own name and with its own rights: ingest, seal, witness, deliver."""
+"""The processes of the road, each under its own name and with its own rights: ingest, seal, witness, deliver, route."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ..telemetry import Telemetry
 
 INGEST_IDLE_SECONDS = 0.005
 DELIVERY_IDLE_SECONDS = 0.05
+ROUTER_IDLE_SECONDS = 0.25
 WITNESS_PORT = 8502
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (ingest, seal, witness, deliver):
+    for command in (ingest, seal, witness, deliver, route):
         app.command()(command)
 
 
@@ -71,6 +72,22 @@ def deliver() -> None:
     stop = stop_flag()
     with _telemetry(settings, "deliver") as telemetry, open_delivery(settings) as delivery:
         run_until(stop, delivery.step, telemetry, idle_seconds=DELIVERY_IDLE_SECONDS)
+
+
+def route() -> None:
+    """Give each request to a reviewer who may have it and has room, and say why, until SIGTERM."""
+    from ..clock import SystemClock
+    from ..router import AUTHOR, SOFTWARE, Router
+    from ..running import run_until, stop_flag
+    from ..wiring import open_follower, open_recorder
+
+    settings = _begin()
+    stop = stop_flag()
+    # Everything it decides by is in headers, so this process needs no storage key and reads no payload.
+    follower = open_follower(settings, payloads=False)
+    with _telemetry(settings, "route") as telemetry, open_recorder(settings, AUTHOR, software=SOFTWARE) as recorder:
+        router = Router(follower, recorder, SystemClock())
+        run_until(stop, router.step, telemetry, idle_seconds=ROUTER_IDLE_SECONDS)
 
 
 def _begin() -> Settings:

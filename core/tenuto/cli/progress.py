@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from ..documents import Reason, Result, from_payload
+from ..documents import Result, from_payload
 from ..embedded import PartFailed
 from ..errors import Refused
-from ..events import ApprovalExpired, ApprovalOpened, ApprovalRequested, ApprovalSigned, RunFinished
+from ..events import RunFinished
 from ..following import Follower
 from ..verification import Verified
 from ..wiring import open_recorder
+from .unattended import StandIn
 
 if TYPE_CHECKING:
-    from ..recorder import Recorder
     from ..supervising import Platform
 
 LOOK_SECONDS = 0.1
 IDLE_SECONDS = 1.0
 SOFTWARE = "tenuto-demo"
+STAND_IN_CONSOLE = "unattended-console"
 SHOWN = (
     "workflow", "verdict", "tool", "resource", "effect", "rules", "obligation", "decision", "votes", "topic", "to",
     "deployment", "environment", "why", "outcome", "software", "severity", "rule", "reason",
@@ -37,15 +38,17 @@ COLOURS = {
 
 
 class Progress:
-    """Follows one run; with `unattended`, that insecure reviewer approves what is asked."""
+    """Follows one run; with `unattended`, that insecure reviewer approves what is asked, before a console of its own."""
 
     def __init__(self, platform: Platform, follower: Follower, *, unattended: str | None) -> None:
         """Stands where the log is now: what is older is not shown."""
         self._platform, self._follower = platform, follower
-        self._reviewer: Recorder | None = None
+        self._stand_in: StandIn | None = None
         if unattended is not None:
-            self._reviewer = open_recorder(platform.settings, unattended, software=SOFTWARE)
-        self._open: dict[str, ApprovalRequested] = {}
+            reviewer, console = (
+                open_recorder(platform.settings, author, software=SOFTWARE) for author in (unattended, STAND_IN_CONSOLE)
+            )
+            self._stand_in = StandIn(reviewer, console)
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def follow(self, run: str, *, seconds: float | None) -> str:
@@ -54,20 +57,22 @@ class Progress:
         outcome = ""
         while not outcome:
             for verified in self._follower.catch_up():
-                self._note_approval(verified)
+                if self._stand_in is not None:
+                    self._stand_in.take(verified)
                 if verified.event.run != run:
                     continue
                 self._show(verified)
                 if isinstance(verified.event, RunFinished):
                     outcome = verified.event.outcome
                     self._console.print(verdict(verified, verified.event), style="bold")
-            self._answer_all()
+            if self._stand_in is not None:
+                self._stand_in.look()
             self._platform.demand_running()
             if deadline is not None and time.monotonic() > deadline:
                 raise PartFailed(f"The run {run} did not end within {seconds:.0f} s. The logs are in the home's folder `logs`.")
             time.sleep(LOOK_SECONDS)
-        if self._reviewer is not None:
-            self._reviewer.close()
+        if self._stand_in is not None:
+            self._stand_in.close()
         return outcome
 
     def idle(self) -> None:
@@ -84,26 +89,6 @@ class Progress:
         if verified.key.insecure_demo:
             line.append("  insecure demo key", "bold red")
         self._console.print(line)
-
-    def _note_approval(self, verified: Verified) -> None:
-        event = verified.event
-        if isinstance(event, ApprovalRequested):
-            self._open[event.approval] = event
-        elif isinstance(event, (ApprovalSigned, ApprovalExpired)):
-            self._open.pop(event.approval, None)
-
-    def _answer_all(self) -> None:
-        """Approve what is open, in whatever run: an agent that waits for an older run would never come to this one."""
-        if self._reviewer is None:
-            return
-        for asked in self._open.values():
-            about: dict[str, Any] = {
-                "run": asked.run, "cause": (asked.id,), "approval": asked.approval, "digest": asked.digest,
-            }  # fmt: skip
-            self._reviewer.record(ApprovalOpened, **about)
-            reason = Reason(text="Unattended demonstration: approved by a program. Nobody looked at it.")
-            self._reviewer.record(ApprovalSigned, document=reason, decision="approve", **about)
-        self._open.clear()
 
 
 def verdict(verified: Verified, finished: RunFinished) -> Text:

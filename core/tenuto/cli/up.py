@@ -12,13 +12,16 @@ from .status import console_address, without_password
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..events.key import Role
     from ..registering import Enrolment
     from ..supervising import Platform
 
 SOFTWARE = "tenuto-up"
 LOOK_SECONDS = 0.5
 FOUNDING_SECONDS_MAX = 60.0
-WATCHER = "anomaly-watch"
+WATCHER, ROUTER, CONSOLE = "anomaly-watch", "router", "console"
+OPERATIONS = "operations"
+"""Answers for the road's own authors, above all for the console: a reviewer who did would measure himself."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -30,7 +33,7 @@ def up(
     origin: Annotated[str, typer.Option(help="Name of the log, used when it is founded now.")] = "localhost/tenuto",
     database_only: Annotated[bool, typer.Option("--database-only", help="Start the stores and no process.")] = False,
 ) -> None:
-    """Run the whole road on this machine until Ctrl-C: stores, ingest, seal, witness, deliver, project, watch, console."""
+    """Run the whole road on this machine until Ctrl-C: stores, ingest, seal, witness, deliver, project, watch, route, console."""
     from ..running import stop_flag
     from ..supervising import Platform
 
@@ -51,7 +54,10 @@ def own_people() -> list[Enrolment]:
     """Return the authors that the road itself needs."""
     from ..registering import Enrolment
 
-    return [Enrolment("ingest", "ingest", "operations"), Enrolment(WATCHER, "detector", "operations")]
+    roles: tuple[tuple[str, Role], ...] = (
+        ("ingest", "ingest"), (WATCHER, "detector"), (ROUTER, "router"), (CONSOLE, "console")
+    )  # fmt: skip
+    return [Enrolment(author, role, OPERATIONS) for author, role in roles]
 
 
 def start_road(platform: Platform, people: Sequence[Enrolment]) -> list[str]:
@@ -80,6 +86,7 @@ def start_road(platform: Platform, people: Sequence[Enrolment]) -> list[str]:
             done = register(root, keyring, settings.keys, people, FOUNDING_SECONDS_MAX)
     platform.demand_running()
     platform.start("watch", "watch", metrics=True)
+    platform.start("route", "route", metrics=True)
     return done
 
 

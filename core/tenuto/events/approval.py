@@ -65,7 +65,7 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
 class ApprovalAssigned(Event, frozen=True, kw_only=True, tag="approval.assigned"):
     """The router gave the request to one reviewer and says why it was this one; the payload says it in a sentence.
 
-    why: next_free: who has fewest open. overflow: who had fewer could not take it. second_vote: another of the same
+    why: next_free: who has fewest open. overflow: somebody on shift had no place left. second_vote: another of the same
     request. escalation: whoever had it did not decide in time; `relieves` names that reviewer. Two routers may say
     different things: what `tenuto.approvals.desk` takes first stands.
     """

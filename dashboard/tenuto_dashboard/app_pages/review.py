@@ -10,7 +10,7 @@ from tenuto.documents import ApprovalCard
 from tenuto.errors import TenutoError
 from tenuto_projections.inbox import Approval, CastVote, approval
 
-from tenuto_dashboard import cards, decisions, session
+from tenuto_dashboard import cards, decisions, pieces, session
 from tenuto_dashboard.diff import show_diff
 from tenuto_dashboard.live import AWAY, live
 from tenuto_dashboard.marks import demo_badge, nothing, notice
@@ -67,9 +67,11 @@ def body(found: Approval) -> None:
     warning = cards.diverges(card)
     show(box("stack", warning, cards.verdicts(card)), key="verdicts", now=now)
     planned = bool(card.changes or card.plan_text)
-    places = st.tabs([*([f"Plan ({len(card.changes)})"] if planned else []), "Code diff", "Evidence"])
+    places = st.tabs(["Piece by piece", *([f"Plan ({len(card.changes)})"] if planned else []), "Code diff", "Evidence"])
+    with places[0]:
+        looked_at(found.item.approval)
     if planned:
-        with places[0]:
+        with places[1]:
             _plan(card)
     with places[-2]:
         if card.diff.strip():
@@ -78,6 +80,14 @@ def body(found: Approval) -> None:
             show(nothing("No code changes", "The request carries no diff."), key="diff-none", now=now)
     with places[-1]:
         show(box("stack", cards.rules(found), cards.pull_request(card)), key="evidence", now=now)
+
+
+@st.fragment
+def looked_at(name: str) -> None:
+    """The pieces: choosing one redraws this part only, and begins its time on screen."""
+    found = load(name)
+    if found is not None:
+        pieces.open_piece(found)
 
 
 def _plan(card: ApprovalCard) -> None:
@@ -97,8 +107,12 @@ def aside(name: str) -> None:
     found, now = load(name), session.now()
     if found is None:
         return
+    pieces.measure(found)
     if not waiting_for_ledger(found):
         form(found)
+    meter = pieces.meter(found)
+    if meter is not None and found.item.state_at(now) == "open":
+        show(meter, key="meter", now=now)
     show(cards.cast(found.votes), key="votes", now=now)
     follow(show(cards.facts(found.item, now), key="facts", now=now))
     note_opened(found)
@@ -114,14 +128,17 @@ def form(found: Approval) -> None:
         show(notice("red", "The log failed its verification, so nothing can be decided here."), key="closed", now=now)
         return
     shown = st.session_state.setdefault(f"{SHOWN} {item.approval}", item.digest)
+    off = pieces.why_not(found, *pieces.pieces(found))
     with st.form(f"decide {item.approval}", enter_to_submit=False):
         show(_signature(shown, demo=here.insecure_demo), key="signature", now=now)
         st.text_area("Reason", key=f"{REASON} {item.approval}", height=84, placeholder=PLACEHOLDER)
         approve, deny = st.columns(2)
         with approve:
-            _button("Approve", item.approval, "approve", disabled=found.card is None)
+            _button("Approve", item.approval, "approve", disabled=bool(off))
         with deny:
             _button("Deny", item.approval, "deny")
+    if off:
+        show(notice("blue", off), key="off", now=now)
     refusal = st.session_state.get(f"{REFUSED} {item.approval}")
     if refusal:
         show(notice("red", refusal), key="refusal", now=now)
@@ -141,8 +158,9 @@ def decide(name: str, decision: decisions.Decision) -> None:
         if found is None:
             raise decisions.NotSigned("The request is no longer in the read models. Nothing was signed.")
         event = decisions.sign(
-            session.door(), found, decision, reason=reason, shown_digest=shown, reviewer=session.reviewer(), now=session.now()
-        )
+            session.door(), found, decision, reason=reason, shown_digest=shown, reviewer=session.reviewer(), now=session.now(),
+            seen=pieces.seen(name, fresh=True),
+        )  # fmt: skip
     except TenutoError as error:
         st.session_state[f"{REFUSED} {name}"] = str(error)
     except SQLAlchemyError:
@@ -167,7 +185,8 @@ def note_opened(found: Approval) -> None:
     if found.item.state_at(session.now()) != "open" or key in st.session_state:
         return
     try:
-        st.session_state[key] = decisions.note_opened(session.door(), found.item).id
+        session.door()  # opened now, so that the decision does not wait for it
+        st.session_state[key] = decisions.note_opened(session.measure(), found.item, session.reviewer()).id
     except TenutoError as error:
         show(notice("amber", f"Nothing can be signed at the moment: {error}"), key="no-door", now=session.now())
 

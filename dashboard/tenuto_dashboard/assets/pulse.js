@@ -32,6 +32,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const beat = () => {
     const now = Date.now(), early = reader.asked + APART_MS - now;
     if (early > 0) return after(early);
+    if (document.hidden) return after(data.seconds * 1000); // nobody reads it: nothing is asked, and no time counts
     if (now - reader.left > LEAVING_MS_MAX) { reader.asked = now; setTriggerValue("beat", now); }
     after(data.seconds * 1000);
   };

@@ -127,7 +127,7 @@ class History:
         self._take_run(verified)
         self._take_refusal(verified)
         if isinstance(event, ApprovalOpened):
-            self.opened.set((event.author, event.approval, event.digest), event.id)
+            self.opened.set((event.reviewer or event.author, event.approval, event.digest), event.id)
         if self.is_late(verified) or self.is_early(verified):
             self.skewed.set((event.session, self.is_early(verified)), True)
 

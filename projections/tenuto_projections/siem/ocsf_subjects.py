@@ -3,7 +3,7 @@
 | subject | class | reason |
 | --- | --- | --- |
 | session, run, deployment | Application Lifecycle 6002 | a process, workflow or artifact starts, stops, is replaced |
-| key, `policy.changed` | Entity Management 3004 | who may act, and by which rules, changes: one class for all |
+| key, reviewer, `policy.changed` | Entity Management 3004 | who may act, and by which rules, changes: one class for all |
 | tool, `policy.decided`, approval, spotcheck | API Activity 6003 + security_control | one story, one class: see below |
 | decision | API Activity 6003 + ai_operation | a model was called and answered; its name has a place there |
 | message | API Activity 6003 | one author hands something to another through the ledger |
@@ -31,6 +31,7 @@ from tenuto.events import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalGranted,
+    ApprovalListed,
     ApprovalOpened,
     ApprovalRequested,
     ApprovalRevoked,
@@ -60,6 +61,8 @@ from tenuto.events import (
     RecordRefused,
     RecordSpooled,
     RecordUnaccounted,
+    ReviewerEnrolled,
+    ReviewerLimited,
     RunFinished,
     RunStarted,
     SecretLeaked,
@@ -192,6 +195,8 @@ def _tool(event: Event) -> Mapped:
 
 def _approval(event: Event) -> Mapped:
     match event:
+        case ApprovalListed(approval=name, digest=digest):
+            return _call("Create", event.kind, name, resource=name, resource_uid=digest, control=SEEN)
         case ApprovalRequested(approval=name, tool=tool, resource=resource):
             return _call("Create", tool, name, resource=resource, status="Unknown", control=WAITS)
         case ApprovalAssigned(approval=name, reviewer=reviewer):
@@ -215,6 +220,18 @@ def _approval(event: Event) -> Mapped:
         case ApprovalRevoked(approval=name):
             control = ("Denied", "Access Revoked")
             return _call("Delete", event.kind, name, severity="Low", control=control)
+    raise NotMapped(event.kind)
+
+
+def _reviewer(event: Event) -> Mapped:
+    match event:
+        case ReviewerEnrolled(reviewer=name, roles=roles, active=active):
+            entity = {"uid": name, "name": name, "type": "Reviewer", "type_id": 99, "data": {"roles": roles, "active": active}}
+            return _entity("Update", severity="Low", entity=entity)
+        case ReviewerLimited(decisions_per_hour=limit, escalate_seconds=seconds):
+            data = {"decisions_per_hour": limit, "escalate_seconds": seconds}
+            entity = {"uid": "reviewers", "name": "reviewers", "type": "Review limits", "type_id": 99, "data": data}
+            return _entity("Update", severity="Medium", entity=entity)
     raise NotMapped(event.kind)
 
 
@@ -335,7 +352,7 @@ def _record(event: Event) -> Mapped:
 
 SUBJECTS: Mapping[str, Callable[[Event], Mapped]] = {
     "session": _session, "key": _key, "run": _run, "decision": _decision, "message": _message, "tool": _tool,
-    "policy": _policy, "approval": _approval, "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
+    "policy": _policy, "approval": _approval, "reviewer": _reviewer, "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
     "deployment": _deployment, "drift": _drift, "record": _record,
 }  # fmt: skip
 

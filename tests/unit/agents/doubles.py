@@ -9,14 +9,17 @@ from uuid import uuid4
 
 from tenuto import header as headers
 from tenuto.approvals.fold import Approvals
-from tenuto.documents import Arguments, Document, Result, to_payload
+from tenuto.documents import ApprovalCard, Arguments, Document, Result, to_payload
 from tenuto.events import (
     ApprovalConsumed,
     ApprovalGranted,
+    ApprovalListed,
     ApprovalRequested,
     ApprovalSigned,
+    ApprovalViewed,
     Event,
     MessageSent,
+    PolicyDecided,
     ToolFailed,
     ToolFinished,
     ToolRequested,
@@ -27,8 +30,10 @@ from tenuto.keyring import Key
 from tenuto.mailbox import Delivered
 from tenuto.verification import Verified
 
+from tests.reviewing import CONSOLE, committed, listed, shown
+
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-ROLES = {"pipeline": "pipeline", "mira": "reviewer"}
+ROLES = {"pipeline": "pipeline", "mira": "reviewer", CONSOLE: "console"}
 
 
 class World:
@@ -107,7 +112,7 @@ class RecordingGate:
         common = {"run": run, "call": call, "tool": action.tool}
         target = {"resource": action.resource, "digest": action.digest}
         record(ToolRequested, document=Arguments(values=action.arguments), **common, **target)
-        approval = self._approved(action, run, call) if action.card else None
+        approval = self._approved(action, action.card, run, call) if action.card else None
         record(ToolStarted, **common, **target)
         try:
             result = execute()
@@ -117,16 +122,23 @@ class RecordingGate:
         record(ToolFinished, document=result, **common, milliseconds=1)
         return Outcome(result=result, call=call, approval=approval)
 
-    def _approved(self, action: Action, run: str, call: str) -> str:
-        approval, digest = f"approval-{call}", action.digest
-        self._recorder.record(
-            ApprovalRequested, document=action.card, run=run, approval=approval, subject=action.subject, digest=digest,
-            tool=action.tool, resource=action.resource, initiator=action.initiator, quorum=1, risks=action.risks,
-            expires=START + timedelta(hours=1),
+    def _approved(self, action: Action, card: ApprovalCard, run: str, call: str) -> str:
+        approval, digest, record = f"approval-{call}", action.digest, self._recorder.record
+        named, world = {"approval": approval, "digest": digest}, self._recorder.world
+        obligation = "approval_and_one_more" if "deletion" in action.risks else "approval"
+        decided = record(PolicyDecided, run=run, call=call, effect="allow", rules=("r",), bundle="0" * 64, engine="e", obligation=obligation)
+        for part in listed(card, action.risks):
+            record(ApprovalListed, run=run, **named, **part)
+        asked = record(
+            ApprovalRequested, document=card, run=run, **named, subject=action.subject, tool=action.tool, resource=action.resource,
+            initiator=action.initiator, quorum=1, risks=action.risks, cause=(decided.id,), expires=START + timedelta(hours=1),
+            call=call, **committed(card, action.risks),
         )  # fmt: skip
-        self._recorder.world.add(
-            ApprovalSigned, "mira", None, approval=approval, digest=digest, decision=self._decide(action)
-        )
-        self._recorder.record(ApprovalGranted, run=run, approval=approval, digest=digest, votes=1)
-        self._recorder.record(ApprovalConsumed, run=run, approval=approval, digest=digest, call=call)
+        assert isinstance(asked, ApprovalRequested)
+        views, coverage = shown([one.event for one in world.entries], asked, "mira")
+        for view in views:
+            world.add(ApprovalViewed, CONSOLE, None, **view)
+        world.add(ApprovalSigned, "mira", None, **named, decision=self._decide(action), coverage=coverage)
+        record(ApprovalGranted, run=run, **named, votes=1)
+        record(ApprovalConsumed, run=run, **named, call=call)
         return approval

@@ -79,7 +79,7 @@ def told(moves: list[tuple]) -> History:
     return history
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(SEEDS)
 def test_two_readings_of_the_rules_agree_after_every_event(seed):
     history = told(moves_of(seed))

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
 from tenuto.cli import progress
-from tenuto.cli.progress import Progress, told
-from tenuto.documents import Result
+from tenuto.approvals import Approvals
+from tenuto.cli.progress import STAND_IN_CONSOLE, Progress, told
+from tenuto.cli.unattended import StandIn
+from tenuto.documents import ApprovalCard, ImageChange, Result
 from tenuto.embedded import PartFailed
 from tenuto.events import (
     ApprovalExpired,
-    ApprovalOpened,
+    ApprovalListed,
     ApprovalRequested,
     ApprovalSigned,
+    ApprovalViewed,
     Event,
     PolicyDecided,
     RunFinished,
+    ToolRequested,
     ToolStarted,
 )
 
+from tests.reviewing import committed, listed
 from tests.unit.projections.written import DIGEST, START, MemoryFollower, WrittenLedger, start_run
 
 REVIEWER = "unattended-reviewer"
+CARD = ApprovalCard(title="Release", sentence="Deploy it.", images=(ImageChange(name="shop", after=DIGEST),))
+LOOKS = 12
 
 
 class Platform:
@@ -42,13 +51,13 @@ class Platform:
 
 
 class Reviewer:
-    """The unattended reviewer's door, straight into the ledger."""
+    """The door of the unattended reviewer, or of its console, straight into the ledger."""
 
-    def __init__(self, ledger: WrittenLedger) -> None:
-        self.ledger, self.closed = ledger, False
+    def __init__(self, ledger: WrittenLedger, author: str = REVIEWER) -> None:
+        self.ledger, self.author, self.closed = ledger, author, False
 
     def record(self, kind: type[Event], *, document: Any = None, **fields: Any) -> Event:
-        return self.ledger.write(REVIEWER, kind, document, **fields)
+        return self.ledger.write(self.author, kind, document, **fields)
 
     def close(self) -> None:
         self.closed = True
@@ -71,8 +80,9 @@ class CatchingUp(MemoryFollower):
 @pytest.fixture
 def ledger() -> WrittenLedger:
     ledger = WrittenLedger()
-    for author, role in (("pipeline", "pipeline"), ("deployment", "agent"), (REVIEWER, "reviewer")):
-        ledger.register(author, role, insecure_demo=role == "reviewer")
+    people = (("pipeline", "pipeline"), ("deployment", "agent"), (REVIEWER, "reviewer"), (STAND_IN_CONSOLE, "console"))
+    for author, role in people:
+        ledger.register(author, role, insecure_demo=role in ("reviewer", "console"))
     start_run(ledger, "old")
     start_run(ledger, "new")
     return ledger
@@ -80,16 +90,26 @@ def ledger() -> WrittenLedger:
 
 @pytest.fixture
 def reviewer(ledger: WrittenLedger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reviewer]:
-    reviewer = Reviewer(ledger)
-    monkeypatch.setattr(progress, "open_recorder", lambda *_, **__: reviewer)
+    reviewer, console = Reviewer(ledger), Reviewer(ledger, STAND_IN_CONSOLE)
+    doors = {REVIEWER: reviewer, STAND_IN_CONSOLE: console}
+    monkeypatch.setattr(progress, "open_recorder", lambda _, author, **__: doors[author])
+    seconds = count(step=60)  # each look at the clock is a minute later: long enough for any piece
+    monkeypatch.setattr(progress, "StandIn", partial(StandIn, monotonic=lambda: next(seconds)))
     monkeypatch.setattr(progress, "LOOK_SECONDS", 0.0)
     return reviewer
 
 
 def ask(ledger: WrittenLedger, run: str, approval: str) -> Event:
+    target = {"tool": "deploy.production", "resource": "service:shop", "digest": DIGEST}
+    ledger.write("deployment", ToolRequested, call=approval, **target)
+    decided = ledger.write(
+        "deployment", PolicyDecided, call=approval, effect="allow", rules=("r",), bundle=DIGEST, engine="e", obligation="approval"
+    )
+    for part in listed(CARD):
+        ledger.write("deployment", ApprovalListed, approval=approval, digest=DIGEST, **part)
     return ledger.write(
-        "deployment", ApprovalRequested, run=run, approval=approval, subject="release", digest=DIGEST,
-        tool="deploy.production", resource="service:shop", initiator="mara", quorum=1, expires=START + timedelta(days=1),
+        "deployment", ApprovalRequested, CARD, run=run, approval=approval, subject="release", initiator="mara", quorum=1,
+        cause=(decided.id,), call=approval, expires=START + timedelta(days=1), **target, **committed(CARD),
     )  # fmt: skip
 
 
@@ -97,11 +117,20 @@ def finish(ledger: WrittenLedger, run: str, outcome: str = "succeeded") -> Event
     return ledger.write("deployment", RunFinished, run=run, outcome=outcome)
 
 
+def fold(ledger: WrittenLedger) -> Approvals:
+    approvals = Approvals()
+    for verified in ledger.verified():
+        approvals.apply(verified)
+    return approvals
+
+
 def signed(ledger: WrittenLedger) -> list[str]:
     return [event.approval for event in ledger.events if isinstance(event, ApprovalSigned)]
 
 
 def follow(ledger: WrittenLedger, *steps: Any, run: str = "new", unattended: str | None = REVIEWER) -> str:
+    """Follow while the world goes on by a step at each look; there are looks enough before the last one to show and sign."""
+    steps = (*steps[:-1], *[lambda: None] * LOOKS, *steps[-1:])
     return Progress(Platform(), CatchingUp(ledger, *steps), unattended=unattended).follow(run, seconds=None)  # type: ignore[arg-type]
 
 
@@ -114,9 +143,20 @@ def test_the_outcome_of_the_run_that_was_asked_for_is_returned(ledger: WrittenLe
 def test_what_is_asked_is_opened_and_then_approved_over_its_digest(ledger: WrittenLedger, reviewer: Reviewer) -> None:
     asked = ask(ledger, "new", "a-1")
     follow(ledger, lambda: finish(ledger, "new"))
-    opened, approved = [one for one in ledger.events if isinstance(one, (ApprovalOpened, ApprovalSigned))]
-    assert (opened.kind, approved.kind) == ("approval.opened", "approval.signed")
+    kinds = [one.kind for one in ledger.events if one.author in (REVIEWER, STAND_IN_CONSOLE)][-5:]
+    assert kinds == ["session.opened", "approval.opened", *["approval.viewed"] * 2, "approval.signed"]
+    [approved] = [one for one in ledger.events if isinstance(one, ApprovalSigned)]
+    assert fold(ledger).standing("a-1", ledger.now).state == "granted", "it counts"
     assert (approved.digest, approved.cause, approved.run) == (DIGEST, (asked.id,), "new")
+
+
+def test_a_piece_that_was_not_open_for_its_least_time_is_not_recorded_and_nothing_is_signed(
+    ledger: WrittenLedger, reviewer: Reviewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "StandIn", partial(StandIn, monotonic=lambda: 7.0))
+    ask(ledger, "new", "a-1")
+    follow(ledger, lambda: finish(ledger, "new"))
+    assert not any(isinstance(one, ApprovalViewed | ApprovalSigned) for one in ledger.events)
 
 
 def test_an_agent_that_waits_for_an_older_run_is_answered_too(ledger: WrittenLedger, reviewer: Reviewer) -> None:
@@ -150,9 +190,9 @@ def test_only_the_run_is_shown_and_demo_keys_are_marked(
     *lines, verdict = capsys.readouterr().err.splitlines()
     assert verdict == "The run succeeded."
     assert [line.split()[3] for line in lines] == [
-        "run.started", "approval.requested", "approval.opened", "approval.signed", "run.finished",
+        "run.started", "approval.requested", "approval.opened", *["approval.viewed"] * 2, "approval.signed", "run.finished",
     ]  # fmt: skip
-    assert ["insecure demo key" in line for line in lines] == [False, False, True, True, False]
+    assert ["insecure demo key" in line for line in lines] == [False, False, *[True] * 4, False]
 
 
 def test_a_part_that_is_gone_ends_the_following(ledger: WrittenLedger, reviewer: Reviewer) -> None:

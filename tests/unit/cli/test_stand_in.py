@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tenuto.approvals.fold import CAP_WINDOW, DECISIONS_PER_HOUR_MAX
+from tenuto.approvals.roster import CAP_WINDOW, DECISIONS_PER_HOUR_MAX
 from tenuto.cli.demo import UNATTENDED, VOTES_ROOM, free_stand_in
 from tenuto.events import ApprovalSigned
 

@@ -10,17 +10,18 @@ from uuid import UUID
 
 import pytest
 from tenuto.documents import ApprovalCard, Document, Result
-from tenuto.events import ApprovalRequested, ApprovalSigned, Event
+from tenuto.events import ApprovalRequested, ApprovalSigned, ApprovalViewed, Event
 from tenuto.gate import Action, ActionRefused, Gate, Patience
 from tenuto.policy import Decision, Policy, PolicyRequest
 from tenuto.verification import Verified
 
+from tests.reviewing import CONSOLE, shown
 from tests.unit.projections.written import MemoryFollower, WrittenLedger
 
 RUN, DIGEST, BUNDLE = "run-1", "d" * 64, "b" * 64
 CARD = ApprovalCard(title="Open port 9100", sentence="One port is opened.")
 ACTION = Action(
-    tool="terraform.apply", resource="stack:shop", digest=DIGEST, subject="terraform.plan", risks=("security_group",),
+    tool="terraform.apply", resource="stack:shop", digest=DIGEST, subject="terraform.plan", risks=("production",),
     initiator="mara", card=CARD, arguments={"resources": ["one"]}, refs=("R2",),
 )  # fmt: skip
 QUICK = Patience(approval_seconds=600, ledger_seconds=0.05, poll_seconds=0.001)
@@ -35,6 +36,7 @@ class Road:
         self.ledger.register(author, "agent", "ada")
         self.ledger.register("lena", "reviewer", "lena")
         self.ledger.register("otto", "reviewer", "otto")
+        self.ledger.register(CONSOLE, "console", "operations")
         self.before = len(self.ledger.events)
         self.held: Callable[[type[Event]], bool] = lambda kind: False
         self.recorded: list[tuple[type[Event], Document | None, dict[str, Any]]] = []
@@ -52,8 +54,22 @@ class Road:
         return self.ledger.now + self.ahead
 
     def kinds(self) -> list[str]:
-        """What was recorded by anybody, in order."""
-        return [event.kind for event in self.ledger.events[self.before :]]
+        """What was recorded by anybody, in order; the console's views are many and left out."""
+        return [event.kind for event in self.ledger.events[self.before :] if not isinstance(event, ApprovalViewed)]
+
+    def look(self, who: str, asked: ApprovalRequested) -> str:
+        """Let the console show everything to a reviewer; return the coverage."""
+        views, coverage = shown(self.ledger.events, asked, who)
+        for view in views:
+            self.ledger.write(CONSOLE, ApprovalViewed, **view)
+        return coverage
+
+    def approve(self, who: str, asked: ApprovalRequested, *, digest: str | None = None) -> None:
+        """Look at everything and approve."""
+        coverage = self.look(who, asked)
+        self.ledger.write(
+            who, ApprovalSigned, approval=asked.approval, digest=digest or asked.digest, decision="approve", coverage=coverage
+        )
 
     def last(self, kind: type[Event]) -> Any:
         return next(event for event in reversed(self.ledger.events) if isinstance(event, kind))
@@ -117,16 +133,17 @@ def reviewer(road: Road, *moves: tuple[str, str], digest: str | None = None) -> 
         asked = [event for event in road.ledger.events if isinstance(event, ApprovalRequested)]
         if asked and left:
             who, decision = left.pop(0)
-            road.ledger.write(
-                who, ApprovalSigned, approval=asked[-1].approval, digest=digest or asked[-1].digest, decision=decision
-            )
+            if decision == "approve":
+                road.approve(who, asked[-1], digest=digest)
+            else:
+                road.ledger.write(who, ApprovalSigned, approval=asked[-1].approval, digest=asked[-1].digest, decision=decision)
 
     return act
 
 
 ASKS, ASKS_TWO = FixedPolicy("approval"), FixedPolicy("approval_and_one_more")
 REQUESTED = ["tool.requested", "policy.decided"]
-ASKED = [*REQUESTED, "approval.requested"]
+ASKED = [*REQUESTED, "approval.listed", "approval.requested"]
 
 
 def refused(gate: Gate, tool: Tool, action: Action = ACTION, error: type[BaseException] = ActionRefused) -> BaseException:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tenuto.documents import Result, to_payload
+from tenuto.approvals.pieces import list_digest
+from tenuto.documents import ApprovalCard, PlannedChange, Result, to_payload
 from tenuto.errors import Busy, Refused
 from tenuto.events import (
     PAYLOAD_BYTES_MAX,
+    ApprovalListed,
     ApprovalRequested,
     ApprovalSigned,
     PolicyDecided,
@@ -41,6 +44,9 @@ from tests.unit.gate.road import (
 )  # fmt: skip
 from tests.unit.projections.written import MemoryFollower
 
+ROLE = PlannedChange(address="aws_iam_role.x", type="aws_iam_role", actions=("update",), risks=("iam",), before={"a": 1}, after={"a": 2})
+GRAVE_CARD = ApprovalCard(title="Change a role", sentence="One role is changed.", changes=(ROLE,))
+
 
 def test_an_allowed_call_runs_once_its_start_is_on_record():
     road = Road()
@@ -72,7 +78,7 @@ def test_policy_is_asked_with_the_role_that_the_ledger_knows():
     policy = FixedPolicy()
     open_gate(Road(), policy).run(ACTION, Tool(), run=RUN)
     asked = policy.asked[0]
-    assert (asked.principal, asked.role, asked.tool, asked.risks) == ("infra", "agent", "terraform.apply", ("security_group",))
+    assert (asked.principal, asked.role, asked.tool, asked.risks) == ("infra", "agent", "terraform.apply", ("production",))
     assert (asked.initiator, asked.subject, asked.arguments) == ("mara", "terraform.plan", {"resources": ["one"]})
 
 
@@ -104,11 +110,33 @@ def test_one_more_approval_waits_for_two_people():
 def test_the_reference_bundle_decides_through_the_gate():
     road = Road("infrastructure")
     gate = open_gate(road, load_policy(), reviewer(road, ("lena", "approve")))
-    gate.run(ACTION, Tool(), run=RUN)
+    gate.run(replace(ACTION, risks=("security_group",), card=GRAVE_CARD), Tool(), run=RUN)
     assert road.last(ApprovalRequested).quorum == 1
     assert road.document(ApprovalRequested).policy_rules == ("infrastructure.applies", "infrastructure.exposes")
     other = Road("code-review")
     assert "no_permit" in str(refused(open_gate(other, load_policy()), Tool()))
+
+
+@pytest.mark.parametrize(("risk", "people"), [("security_group", 1), ("iam", 1), ("public_endpoint", 1), ("deletion", 2)])
+def test_a_grave_risk_asks_people_even_where_policy_demands_nobody(risk, people):
+    road = Road()
+    votes = (("lena", "approve"), ("otto", "approve"))[:people]
+    gate = open_gate(road, FixedPolicy("none"), reviewer(road, *votes))
+    gate.run(replace(ACTION, risks=(risk,), card=GRAVE_CARD), Tool(), run=RUN)
+    assert road.last(ApprovalRequested).quorum == people
+    assert road.kinds().count("approval.signed") == people
+
+
+def test_what_has_to_be_seen_is_on_record_before_anybody_is_asked():
+    road = Road()
+    open_gate(road, ASKS, reviewer(road, ("lena", "approve"))).run(replace(ACTION, card=GRAVE_CARD), Tool(), run=RUN)
+    asked, pieces = road.last(ApprovalRequested), road.last(ApprovalListed)
+    assert pieces.names == ("aws_iam_role.x", "summary")
+    assert (pieces.approval, pieces.digest) == (asked.approval, DIGEST)
+    entries = zip(pieces.pieces, pieces.names, pieces.risks, pieces.milliseconds, strict=True)
+    assert (asked.pieces, asked.pieces_count) == (list_digest(entries), 2)
+    assert asked.review_milliseconds == sum(pieces.milliseconds)
+    assert asked.call == road.last(ToolRequested).call
 
 
 def test_two_calls_after_each_other_ask_twice():
@@ -119,7 +147,7 @@ def test_two_calls_after_each_other_ask_twice():
         signed = {event.approval for event in road.ledger.events if isinstance(event, ApprovalSigned)}
         for event in asked:
             if event.approval not in signed:
-                road.ledger.write("lena", ApprovalSigned, approval=event.approval, digest=DIGEST, decision="approve")
+                road.approve("lena", event)
 
     gate, tool = open_gate(road, ASKS, before), Tool()
     first, second = (gate.run(ACTION, tool, run=RUN) for _ in range(2))

@@ -6,17 +6,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tenuto.approvals.coverage import first_coverage, next_coverage
 from tenuto.errors import Refused
 from tenuto.events import (
     ApprovalConsumed,
     ApprovalRequested,
     ApprovalRevoked,
     ApprovalSigned,
+    ApprovalViewed,
     KeyRevoked,
     PolicyDecided,
     ToolFailed,
 )
 
+from tests.reviewing import CONSOLE, shown
 from tests.unit.gate.road import (
     ACTION,
     ASKED,
@@ -24,6 +27,7 @@ from tests.unit.gate.road import (
     ASKS_TWO,
     DIGEST,
     REQUESTED,
+    RUN,
     FixedPolicy,
     Road,
     Tool,
@@ -152,24 +156,40 @@ def test_an_approval_that_does_not_count_clears_nothing(who, digest):
         road.ahead += timedelta(minutes=1)
 
     refused(open_gate(road, ASKS, before), Tool())
-    assert road.kinds()[-6:] == [*ASKED, "approval.signed", "approval.expired", "tool.failed"]
+    assert road.kinds()[-7:] == [*ASKED, "approval.signed", "approval.expired", "tool.failed"]
 
 
-def test_an_approval_spent_by_another_call_first_is_not_spent_again():
+def test_an_approval_spent_by_a_copy_of_the_call_first_is_not_spent_again():
     road = Road()
     sign = reviewer(road, ("lena", "approve"))
     record = road.record
 
     def race(kind, **fields):
         if kind is ApprovalConsumed:
-            road.ledger.write("infra", ApprovalConsumed, approval=fields["approval"], digest=DIGEST, call="call-other")
+            road.ledger.write("infra", ApprovalConsumed, approval=fields["approval"], digest=DIGEST, call=fields["call"])
         return record(kind, **fields)
 
     road.record = race
     error = refused(open_gate(road, ASKS, sign), Tool())
-    assert "call-other" in str(error)
+    assert road.last(ApprovalConsumed).call in str(error)
     assert "Rule 7" in str(error)
     assert road.kinds()[-4:] == ["approval.granted", "approval.consumed", "approval.consumed", "tool.failed"]
+
+
+def test_an_approval_is_not_spent_on_a_call_that_it_was_not_asked_for():
+    road = Road()
+    record = road.record
+
+    def steal(kind, **fields):
+        if kind is ApprovalConsumed:
+            road.ledger.write("infra", ApprovalConsumed, approval=fields["approval"], digest=DIGEST, call="call-other")
+        return record(kind, **fields)
+
+    road.record = steal
+    gate, tool = open_gate(road, ASKS, reviewer(road, ("lena", "approve"))), Tool()
+    outcome = gate.run(ACTION, tool, run=RUN)
+    assert tool.touched == 1
+    assert gate.approvals.consumed_by(outcome.approval) == outcome.call
 
 
 @pytest.mark.parametrize("spoil", ["revoke", "deny", "expire"])
@@ -190,3 +210,37 @@ def test_an_approval_that_is_gone_before_it_was_spent_starts_nothing(spoil):
     error = refused(open_gate(road, ASKS, reviewer(road, ("lena", "approve"))), Tool())
     assert error.reason == "not_approved"
     assert "tool.started" not in road.kinds()
+
+
+def test_an_approval_by_a_direct_call_clears_nothing_and_says_what_was_not_opened():
+    road = Road()
+
+    def script():
+        asked = [event for event in road.ledger.events if isinstance(event, ApprovalRequested)]
+        if asked and "approval.signed" not in road.kinds():
+            road.ledger.write("lena", ApprovalSigned, approval=asked[0].approval, digest=DIGEST, decision="approve")
+        road.ahead += timedelta(minutes=1)
+
+    gate = open_gate(road, ASKS, script)
+    refused(gate, Tool())
+    [vote] = gate.approvals.standing(road.last(ApprovalRequested).approval, road.now()).votes
+    assert (vote.counts, vote.rule, vote.sentence) == (False, 3, "1 of 1 pieces was not opened, the first: summary.")
+
+
+def test_an_approval_that_skipped_one_piece_clears_nothing():
+    road = Road()
+
+    def hurried():
+        asked = [event for event in road.ledger.events if isinstance(event, ApprovalRequested)]
+        if asked and "approval.signed" not in road.kinds():
+            views, _ = shown(road.ledger.events, asked[0], "lena")
+            view = views[0] | {"milliseconds": views[0]["milliseconds"] - 1}
+            road.ledger.write(CONSOLE, ApprovalViewed, **view)
+            coverage = next_coverage(first_coverage(asked[0].approval, DIGEST, "lena"), view["piece"], view["milliseconds"])
+            road.ledger.write("lena", ApprovalSigned, approval=asked[0].approval, digest=DIGEST, decision="approve", coverage=coverage)
+        road.ahead += timedelta(minutes=1)
+
+    gate = open_gate(road, ASKS, hurried)
+    refused(gate, Tool())
+    [vote] = gate.approvals.standing(road.last(ApprovalRequested).approval, road.now()).votes
+    assert (vote.rule, vote.counts) == (3, False)

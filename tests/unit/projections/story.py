@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from tenuto.documents import AlertNote, ApprovalCard, PullRequest, Reason
+from tenuto.documents import AlertNote, ApprovalCard, PlannedChange, PullRequest, Reason
 from tenuto.events import (
     AlertAcknowledged,
     AlertClosed,
     AlertRaised,
+    ApprovalAssigned,
     ApprovalConsumed,
+    ApprovalListed,
     ApprovalOpened,
     ApprovalRequested,
     ApprovalRevoked,
     ApprovalSigned,
+    ApprovalViewed,
     DecisionMade,
     Event,
     PolicyDecided,
@@ -30,6 +33,8 @@ from tenuto.events import (
     ToolRequested,
     ToolStarted,
 )
+
+from tests.reviewing import CONSOLE, committed, listed, shown
 
 from .written import DIGEST, WrittenLedger, start_run, uuid
 
@@ -47,24 +52,54 @@ def new_ledger() -> WrittenLedger:
     ledger.register("ann", "reviewer", "ann")
     ledger.register("ingest", "ingest")
     ledger.register("watch", "detector")
+    ledger.register(CONSOLE, "console", "operations")
+    ledger.register("router", "router", "operations")
     return ledger
 
 
-def request(ledger: WrittenLedger, approval: str = "a1", run: str | None = "r1", quorum: int = 1) -> Event:
-    card = ApprovalCard(title=HOSTILE, sentence="One port is opened.", pull_request=PULL_REQUEST)
+ROLE = PlannedChange(address="aws_iam_role.x", type="aws_iam_role", actions=("update",), risks=("iam",), before={"a": 1}, after={"a": 2})
+CARD = ApprovalCard(title=HOSTILE, sentence="One port is opened.", pull_request=PULL_REQUEST, changes=(ROLE,))
+
+
+def request(
+    ledger: WrittenLedger, approval: str = "a1", run: str | None = "r1", quorum: int = 1, call: str = "c3"
+) -> Event:
+    target = {"tool": "terraform.apply", "resource": "stack", "digest": DIGEST}
+    ledger.write("infra", ToolRequested, call=call, **target)
+    decided = ledger.write(
+        "infra", PolicyDecided, call=call, effect="allow", rules=("r",), bundle=DIGEST, engine="cedar", obligation="approval"
+    )
+    for part in listed(CARD):
+        ledger.write("infra", ApprovalListed, approval=approval, digest=DIGEST, **part)
     return ledger.write(
-        "infra", ApprovalRequested, card, run=run, approval=approval, subject="terraform.plan", digest=DIGEST,
-        tool="terraform.apply", resource="stack", initiator="ann", quorum=quorum,
-        expires=ledger.now + timedelta(minutes=30), risks=("iam", "deletion"),
+        "infra", ApprovalRequested, CARD, run=run, approval=approval, subject="terraform.plan", initiator="ann",
+        quorum=quorum, expires=ledger.now + timedelta(minutes=30), risks=("iam", "production"), call=call,
+        cause=(decided.id,), **target, **committed(CARD),
     )  # fmt: skip
 
 
+def look(ledger: WrittenLedger, reviewer: str = "bob", approval: str = "a1") -> str | None:
+    asked = next((one for one in ledger.events if isinstance(one, ApprovalRequested) and one.approval == approval), None)
+    if asked is None:
+        return None
+    views, coverage = shown(ledger.events, asked, reviewer)
+    for view in views:
+        ledger.write(CONSOLE, ApprovalViewed, **view)
+    return coverage
+
+
 def vote(ledger: WrittenLedger, reviewer: str = "bob", decision: str = "approve", approval: str = "a1") -> Event:
+    coverage = {"coverage": look(ledger, reviewer, approval)} if decision == "approve" else {}
     reason = Reason(text=HOSTILE)
-    return ledger.write(reviewer, ApprovalSigned, reason, approval=approval, digest=DIGEST, decision=decision)
+    return ledger.write(reviewer, ApprovalSigned, reason, approval=approval, digest=DIGEST, decision=decision, **coverage)
 
 
-def consume(ledger: WrittenLedger, approval: str = "a1", call: str = "c1") -> Event:
+def assign(ledger: WrittenLedger, reviewer: str, approval: str = "a1") -> Event:
+    reason = Reason(text=HOSTILE)
+    return ledger.write("router", ApprovalAssigned, reason, approval=approval, reviewer=reviewer, why="next_free")
+
+
+def consume(ledger: WrittenLedger, approval: str = "a1", call: str = "c3") -> Event:
     return ledger.write("infra", ApprovalConsumed, approval=approval, digest=DIGEST, call=call)
 
 
@@ -150,6 +185,8 @@ MOVES: dict[str, Callable[[WrittenLedger], object]] = {
     "deny": lambda ledger: vote(ledger, "eve", "deny"),
     "withdraw": lambda ledger: vote(ledger, "eve", "withdraw"),
     "own vote": lambda ledger: vote(ledger, "ann"),
+    "assign": lambda ledger: assign(ledger, "eve"),
+    "assign other": lambda ledger: assign(ledger, "bob", "a2"),
     "open": lambda ledger: ledger.write("bob", ApprovalOpened, approval="a1", digest=DIGEST),
     "consume": consume,
     "revoke": lambda ledger: ledger.write("eve", ApprovalRevoked, approval="a1", reason="mistake"),

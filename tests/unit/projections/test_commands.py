@@ -63,7 +63,7 @@ def test_log_prints_one_json_object_a_line_in_a_pipe(app: typer.Typer, ledger: A
 
 def test_log_of_a_run_has_the_votes_on_what_the_run_asked_for(app: typer.Typer, ledger: Any) -> None:
     kinds = [row["kind"] for row in lines(run(app, "log", "--run", "r1", "--kind", "approval"))]
-    assert kinds == ["approval.requested", "approval.signed", "approval.consumed"]
+    assert kinds == ["approval.requested", "approval.viewed", "approval.viewed", "approval.signed", "approval.consumed"]
 
 
 def test_log_without_a_hit_ends_with_1_and_a_sentence(app: typer.Typer, ledger: Any) -> None:

@@ -48,9 +48,11 @@ def test_a_run_ends_once_and_never_goes_back_a_stage() -> None:
 def test_votes_stand_in_the_timeline_of_the_run_that_asked() -> None:
     connection = built(tell("start", "request", "open", "approve"), runs.Runs())
     steps = runs.timeline(connection, "r1")
-    assert [step.kind for step in steps] == ["run.started", "approval.requested", "approval.opened", "approval.signed"]
-    assert [step.insecure_demo for step in steps] == [False, False, True, True]
-    assert [step.payload == AVAILABLE for step in steps] == [True, True, False, True]
+    assert [step.kind for step in steps] == [
+        "run.started", "approval.requested", "approval.opened", "approval.viewed", "approval.viewed", "approval.signed",
+    ]  # fmt: skip
+    assert [step.insecure_demo for step in steps] == [False, False, True, False, False, True]
+    assert [step.payload == AVAILABLE for step in steps] == [True, True, False, False, False, True]
     assert runs.timeline(connection, "r1", after=steps[1].position) == steps[2:]
 
 
@@ -98,7 +100,7 @@ def test_an_open_request_waits_in_the_inbox_with_its_card() -> None:
     connection = built(tell("start", "request", "open"), inbox.Inbox())
     (item,) = inbox.pending(connection)
     assert (item.approval, item.state, item.quorum, item.approved_by) == ("a1", "open", 1, 0)
-    assert item.risks == ("iam", "deletion")
+    assert item.risks == ("iam", "production")
     assert (item.opened_by, item.agent_owner, item.run) == (("bob",), "ann", "r1")
     assert item.age_seconds(item.requested + timedelta(seconds=90)) == 90
     assert item.state_at(item.expires + timedelta(seconds=1)) == "expired"
@@ -138,7 +140,7 @@ def test_a_request_expires_by_the_ledgers_time_without_an_event_of_its_own() -> 
 
 def test_a_consumed_request_names_the_call_that_used_it() -> None:
     (item,) = inbox.decided(built(tell("request", "approve", "consume"), inbox.Inbox()))
-    assert (item.state, item.consumed_by) == ("consumed", "c1")
+    assert (item.state, item.consumed_by) == ("consumed", "c3")
 
 
 def test_the_fleet_knows_roles_owners_keys_and_trouble() -> None:

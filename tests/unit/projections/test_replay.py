@@ -85,9 +85,9 @@ def test_without_the_storage_key_step_5_is_not_ticked() -> None:
 
 def test_a_causal_chain_goes_back_to_its_root_and_names_what_allowed_it() -> None:
     ledger = story.new_ledger()
-    story.request(ledger)
+    story.request(ledger, call="c1")
     story.vote(ledger)
-    story.consume(ledger)
+    story.consume(ledger, call="c1")
     last = story.call(ledger, "terraform.apply")
     links = Links()
     links.walk(MemoryFollower(ledger, 5), str(last.id), Walked(ledger.trust, opens_payloads=True))
@@ -95,7 +95,7 @@ def test_a_causal_chain_goes_back_to_its_root_and_names_what_allowed_it() -> Non
     assert [link.kind for link in chain] == ["tool.finished", "tool.started", "policy.decided", "tool.requested"]
     assert [link.depth for link in chain] == [0, 1, 2, 3]
     allowed = links.permission(chain)
-    assert [policy.rules for policy in allowed.policies] == [("tools.apply",)]
+    assert [policy.rules for policy in allowed.policies] == [("r",), ("tools.apply",)]
     assert [(standing.state, standing.votes[0].reviewer) for standing in allowed.approvals] == [("consumed", "bob")]
 
 
@@ -169,7 +169,7 @@ def test_times_are_durations_or_rfc_3339() -> None:
 def test_filters_must_all_hold() -> None:
     events = tell(*WHOLE).verified()
     assert {verified.event.kind for verified in events if Selection(kind="approval").takes(verified, "r1")} == {
-        "approval.requested", "approval.opened", "approval.signed", "approval.consumed",
+        "approval.listed", "approval.requested", "approval.opened", "approval.viewed", "approval.signed", "approval.consumed",
     }  # fmt: skip
     took = [
         verified

@@ -15,6 +15,7 @@ from tenuto.events import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalGranted,
+    ApprovalListed,
     ApprovalOpened,
     ApprovalRequested,
     ApprovalRevoked,
@@ -43,6 +44,8 @@ from tenuto.events import (
     RecordRefused,
     RecordSpooled,
     RecordUnaccounted,
+    ReviewerEnrolled,
+    ReviewerLimited,
     RunFinished,
     RunStarted,
     SecretLeaked,
@@ -106,7 +109,7 @@ def _key(name: str) -> SeedSigner:
 
 
 ROLES = {
-    "pipeline": "pipeline", "infra": "agent", "spare": "agent", "bob": "reviewer", "console": "console",
+    "pipeline": "pipeline", "infra": "agent", "spare": "router", "bob": "reviewer", "console": "console",
     "ingest": "ingest", "watch": "detector",
 }  # fmt: skip
 WITH_PAYLOAD = (RunStarted, DecisionMade, MessageSent, ToolRequested, ApprovalSigned)
@@ -126,11 +129,15 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
         "call": "c1", "effect": "allow", "rules": ("tools.apply",), "bundle": DIGEST, "engine": "cedar",
         "obligation": "approval", **_SUBJECT,
     }),
+    ("infra", ApprovalListed, {
+        "approval": "a1", "digest": DIGEST, "pieces": (OTHER_DIGEST,), "names": ("aws_iam_role.x",), "risks": ("grave",),
+        "milliseconds": (4000,), **_SUBJECT,
+    }),
     ("infra", ApprovalRequested, {
         "approval": "a1", "subject": "terraform.plan", "digest": DIGEST, "tool": "terraform.apply", "resource": "stack",
         "initiator": "ann", "quorum": 1, "risks": ("iam", "deletion"), **_SUBJECT,
     }),
-    ("console", ApprovalAssigned, {"approval": "a1", "reviewer": "bob", "why": "next_free"}),
+    ("spare", ApprovalAssigned, {"approval": "a1", "reviewer": "bob", "why": "next_free"}),
     ("bob", ApprovalOpened, {"approval": "a1", "digest": DIGEST}),
     ("bob", ApprovalViewed, {"approval": "a1", "digest": DIGEST, "piece": OTHER_DIGEST, "milliseconds": 45_000}),
     ("bob", ApprovalSigned, {"approval": "a1", "digest": DIGEST, "decision": "approve", "coverage": OTHER_DIGEST}),
@@ -152,6 +159,8 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("infra", DeploymentQuarantined, {"deployment": "d1", "snapshot": DIGEST, "run": RUN}),
     ("infra", DriftDetected, {"stack": "shop", "baseline": DIGEST, "resources": 2, "refs": ("M7", "M20")}),
     ("infra", DriftReverted, {"stack": "shop", "baseline": DIGEST, "digest": OTHER_DIGEST, "refs": ("M7", "M20")}),
+    ("root", ReviewerEnrolled, {"reviewer": "bob", "roles": ("sre", "security"), "shift_start": 480, "shift_end": 960}),
+    ("root", ReviewerLimited, {"decisions_per_hour": 8}),
     ("infra", SecretLeaked, {"secret_type": "aws-key", "fingerprint": DIGEST, "place": "message", "refs": ("T5",)}),
     ("infra", SecretRotated, {"secret_type": "aws-key", "fingerprint": DIGEST}),
     ("infra", SecretPurged, {"fingerprint": DIGEST, "target": uuid("event", 17)}),
