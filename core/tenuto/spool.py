@@ -135,31 +135,24 @@ class Spool:
             row = self._connection.execute("SELECT session, seq, header_hash FROM chain").fetchone()
         return SessionHead(row[1], row[2]) if row is not None and row[0] == session.bytes else SessionHead()
 
-    def append(self, outgoing: Outgoing) -> None:
-        """Keep an event and move the chain; both are on disk on return, or neither when this raises.
+    def append(self, *outgoing: Outgoing) -> None:
+        """Keep these events, of one session and in order, and move the chain; all on disk on return, or none when this raises.
 
-        Raises SpoolFull when it would exceed `bytes_max`; an empty spool takes any single record.
+        Raises SpoolFull when they would exceed `bytes_max`; an empty spool takes them whatever their size.
         """
+        rows = [(one.session.bytes, one.seq, one.event.bytes, one.sha256, one.at, one.record) for one in outgoing]
         with self._transaction() as sql:
-            rows, used = self.waiting()
-            if rows and used + len(outgoing.record) > self.bytes_max:
-                sentence = f"The spool {self.path} is full: {rows:,} events of {used:,} bytes wait for their receipt."
-                raise SpoolFull(sentence, len(outgoing.record))
-            sql.execute(
-                "INSERT INTO outbox (session, seq, event, sha256, at, record) VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    outgoing.session.bytes,
-                    outgoing.seq,
-                    outgoing.event.bytes,
-                    outgoing.sha256,
-                    outgoing.at,
-                    outgoing.record,
-                ),
+            kept, used = self.waiting()
+            size = sum(len(one.record) for one in outgoing)
+            if kept and used + size > self.bytes_max:
+                sentence = f"The spool {self.path} is full: {kept:,} events of {used:,} bytes wait for their receipt."
+                raise SpoolFull(sentence, size)
+            sql.executemany(
+                "INSERT INTO outbox (session, seq, event, sha256, at, record) VALUES (?, ?, ?, ?, ?, ?)", rows
             )
+            last = outgoing[-1]
             sql.execute("DELETE FROM chain")
-            sql.execute(
-                "INSERT INTO chain VALUES (?, ?, ?)", (outgoing.session.bytes, outgoing.seq, outgoing.header_hash)
-            )
+            sql.execute("INSERT INTO chain VALUES (?, ?, ?)", (last.session.bytes, last.seq, last.header_hash))
 
     def wait_for_room(self, size: int, seconds: float) -> bool:
         """Block until a record of `size` bytes would fit, at most `seconds`; return whether it would."""

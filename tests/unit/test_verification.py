@@ -320,7 +320,7 @@ def test_threads_find_the_same_first_forgery(ledger: WrittenLedger, pool: Execut
 @pytest.mark.parametrize("count", [0, 1, VERIFY_CHUNK, VERIFY_CHUNK + 1])
 def test_there_is_one_answer_for_every_signature(pool: Executor, count: int) -> None:
     one = SeedSigner("deployment", b"d" * 32)
-    jobs = [(b"header %d" % i, sign_header(one, b"header %d" % i), one.public_key) for i in range(count)]
+    jobs = [(b"header %d" % i, sign_header(one, b"header %d" % i), one.public_key, False) for i in range(count)]
     if count:
         jobs[-1] = (b"another header", *jobs[-1][1:])
     answers = list(signature_refusals(jobs, pool))

@@ -19,7 +19,8 @@ from nacl import bindings
 from nacl.exceptions import BadSignatureError, CryptoError
 
 from ..errors import Refused
-from ..signing import SEED_BYTES, SIGNATURE_BYTES, KeyRefused, verify_public_key
+from ..sheaf import SIGNATURE_BYTES
+from ..signing import SEED_BYTES, KeyRefused, verify_public_key
 
 ED25519 = 0x01
 COSIGNATURE = 0x04
