@@ -13,7 +13,8 @@ stores of it verbatim is `header || signature`. A header that was signed in a sh
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from .errors import Refused
 from .events import HEADER_BYTES_MAX, PAYLOAD_BYTES_MAX
@@ -34,8 +35,7 @@ class EnvelopeRefused(Refused):
     reason = "malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Header bytes, the author's signature over them, and the payload sealed to the ledger's epoch key, if any."""
 
     header: bytes

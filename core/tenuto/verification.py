@@ -134,7 +134,7 @@ class LogWalk:
         self.sessions = Sessions()
         self.frontier = Frontier()
         self.purged: dict[int, UUID] = {}
-        self.missing_payloads: dict[int, Recorded] = {}
+        self.missing_payloads: set[int] = set()
         self._storage_key = storage_key
         self._recorded_at: datetime | None = None
 
@@ -166,7 +166,7 @@ class LogWalk:
 
     def verify_no_payload_missing(self) -> None:
         """Step 5 at the end of a walk: a payload may be missing only where a purge in the log covers it."""
-        for position in self.missing_payloads:
+        for position in sorted(self.missing_payloads):
             if position not in self.purged:
                 raise VerificationFailed(5, "the payload is gone and no purge is on record", position)
 
@@ -224,10 +224,11 @@ class LogWalk:
     def _verified(self, judged: _Judged, leaf: bytes) -> Verified:
         entry, header, signature, header_hash, event, key = judged
         payload = None
-        if event.has_payload and entry.payload is None:
-            self.missing_payloads[entry.position] = entry
-        elif self._storage_key is not None:
-            payload = self._open(entry, event)
+        if self._storage_key is not None:  # without it they are not read, so none of them is missing
+            if event.has_payload and entry.payload is None:
+                self.missing_payloads.add(entry.position)
+            else:
+                payload = self._open(entry, event)
         return Verified(
             position=entry.position, recorded_at=entry.recorded_at, event=event, header=header, signature=signature,
             header_hash=header_hash, leaf=leaf, key=key, payload=payload,

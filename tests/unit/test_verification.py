@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from tenuto import header as headers
 from tenuto import verification
@@ -222,7 +223,7 @@ def test_a_gap_declared_by_an_agent_fails_step_2(ledger: WrittenLedger) -> None:
 def alter_payload(ledger: WrittenLedger, position: int) -> None:
     stored = ledger.entries[position].payload
     assert stored is not None
-    put(ledger, position, payload=replace(stored, body=flip(stored.body, 20)))
+    put(ledger, position, payload=msgspec.structs.replace(stored, body=flip(stored.body, 20)))
 
 
 def swap_payload_key(ledger: WrittenLedger, position: int) -> None:
@@ -230,7 +231,7 @@ def swap_payload_key(ledger: WrittenLedger, position: int) -> None:
     mine, other = ledger.entries[position].payload, ledger.entries[-1].payload
     assert mine is not None
     assert other is not None
-    put(ledger, position, payload=replace(mine, wrapped_key=other.wrapped_key))
+    put(ledger, position, payload=msgspec.structs.replace(mine, wrapped_key=other.wrapped_key))
 
 
 def swap_payload(ledger: WrittenLedger, position: int) -> None:
@@ -278,6 +279,14 @@ def test_a_payload_that_is_gone_under_a_purge_is_accepted(ledger: WrittenLedger)
     walk.verify_no_payload_missing()
     assert verified[position].purged
     assert verified[position].payload is None
+
+
+def test_a_walk_that_reads_no_payloads_keeps_nothing_of_them(ledger: WrittenLedger) -> None:
+    for place in range(len(ledger.entries)):
+        ledger.forget(place)
+    walk = ledger.walk(payloads=False)
+    assert any(verified.event.has_payload for verified in walk.take(ledger.entries))
+    assert walk.missing_payloads == set()
 
 
 def test_nobody_but_the_root_purges(ledger: WrittenLedger) -> None:
