@@ -21,12 +21,28 @@ from .plant import Plant, open_plant
 
 ROAD = "road, with payloads"
 BARE = "road, without payloads"
+SHEAVES = "road, in sheaves of 10, with payloads"
+SHEAVES_BARE = "road, in sheaves of 10, without payloads"
+ONLY_VERIFY = "signatures alone, one core"
 LIBRARY = "eventsourcing recorder, unsigned, 500"
 COPY = "plain COPY"
 WALK = "verify"
 WALK_PAYLOADS = "verify, payloads opened"
 HASHES = "verify, hashes only"
-PAIRS = ((ROAD, LIBRARY), (BARE, LIBRARY), (ROAD, COPY), (LIBRARY, COPY))
+SHA256 = "plain SHA-256 of the same entries"
+PAIRS: dict[tuple[str, str], float | None] = {
+    (ROAD, ONLY_VERIFY): 0.8,
+    (BARE, ONLY_VERIFY): None,
+    (SHEAVES_BARE, LIBRARY): 2.0,
+    (SHEAVES, LIBRARY): None,
+    (ROAD, LIBRARY): None,
+    (BARE, LIBRARY): None,
+    (ROAD, COPY): None,
+    (LIBRARY, COPY): None,
+    (HASHES, SHA256): 0.5,
+}
+"""Which ratios are shown, and the least that each should be, where there is one."""
+SHEAF_EVENTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +84,23 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
     say("signing and publishing")
     with_payloads = plant.prepare("benchmark.payloads", plan.events, payloads=True)
     plant.prepare("benchmark.bare", plan.events, payloads=False)
+    plant.prepare("benchmark.sheaves", plan.events, payloads=True, sheaf=SHEAF_EVENTS)
+    plant.prepare("benchmark.sheaves.bare", plan.events, payloads=False, sheaf=SHEAF_EVENTS)
     entries = walking.recorded(plant, "benchmark.payloads", plan.events)
+    leaves = [entry.entry for entry in entries]
     laps = interleaved(
         {
             ROAD: arms.road(plant, "benchmark.payloads", plan.events),
             BARE: arms.road(plant, "benchmark.bare", plan.events),
+            SHEAVES: arms.road(plant, "benchmark.sheaves", plan.events),
+            SHEAVES_BARE: arms.road(plant, "benchmark.sheaves.bare", plan.events),
+            ONLY_VERIFY: arms.only_verify(plant, with_payloads),
             LIBRARY: arms.recorder_of_the_library(plant, with_payloads),
             COPY: arms.copy(plant, with_payloads),
             WALK: walking.walk(plant, entries, payloads=False),
             WALK_PAYLOADS: walking.walk(plant, entries, payloads=True),
-            HASHES: walking.hash_only(entries),
+            HASHES: walking.hash_only(leaves),
+            SHA256: walking.plain_hashes(leaves),
         },
         plan,
         random.Random(seed),
