@@ -61,13 +61,16 @@ def freshness(found: Freshness) -> dict[str, Any]:
     }
 
 
+def headline(about: Mapping[str, Any]) -> list[str]:
+    """What it was measured on, in two lines."""
+    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    return [f"{about['machine']}, {about['cores']} cores, load {about['load'][0]}, Python {about['python']}", packages]
+
+
 def table(figures: Mapping[str, Any]) -> str:
     """The same figures as lines for a terminal."""
-    about = figures["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
     lines = [
-        f"{about['machine']}, {about['cores']} cores, load {about['load'][0]}, Python {about['python']}",
-        packages,
+        *headline(figures["machine"]),
         f"{figures['events']:,} events an arm, {figures['rounds']} rounds in random order (seed {figures['seed']})",
         "",
         f"{'events per second':44} {'median':>9} {'min':>9} {'max':>9}   CPU us/event",

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run [--quick] [--json FILE]`: one run, one machine, every figure beside its baseline."""
+"""`python -m benchmarks.run [--quick | --memory] [--json FILE]`: one run, one machine, every figure beside its baseline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import arms, freshness, report, walking
+from . import arms, freshness, memory, report, walking
 from .arms import Arm, Lap
 from .plant import Plant, open_plant
 
@@ -66,16 +66,28 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Fewer events and rounds, under a minute; too few for reading ahead to show.")
+    parser.add_argument("--memory", action="store_true", help="Measure what memory does instead, over millions of events; half an hour.")
+    parser.add_argument("--events", type=int, default=memory.EVENTS, help="With --memory: how many.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures there as well.")
     parser.add_argument("--seed", type=int, default=1, help="Orders the arms.")
     arguments = parser.parse_args()
     logging.getLogger("kafka").setLevel(logging.ERROR)
+    if arguments.memory:
+        kept = memory.measure_all(arguments.events)
+        about = report.machine()
+        finish(arguments.json, {"machine": about, "memory": kept}, "\n".join([*report.headline(about), "", memory.table(kept)]))
+        return
     plan = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="tenuto-benchmark-") as folder, open_plant(Path(folder) / "home") as plant:
         figures = measure(plant, plan, arguments.seed)
-    print(report.table(figures))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    finish(arguments.json, figures, report.table(figures))
+
+
+def finish(file: Path | None, figures: Mapping[str, Any], table: str) -> None:
+    """Print the table, and write the figures where they were asked for."""
+    print(table)
+    if file:
+        file.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
