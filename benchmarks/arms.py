@@ -12,7 +12,9 @@ import psycopg
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from tenuto.clock import new_uuid7
+from tenuto.envelope import parse
 from tenuto.ingest import Ingest
+from tenuto.signing import verify_header
 
 from .authors import Written
 from .plant import Plant
@@ -62,6 +64,21 @@ def road(plant: Plant, topic: str, events: int) -> Arm:
             lap = watch.lap(events)
             assert store.head().size == before + events, "events were refused; this is no measurement"
         return lap
+
+    return measured
+
+
+def only_verify(plant: Plant, written: Sequence[Written]) -> Arm:
+    """The signatures of the same records checked one after another on one core, and nothing else."""
+    envelopes = [parse(one.record) for one in written]
+    keys = {signer.author: signer.public_key for signer in plant.signers.values()}
+    jobs = [(one.header, one.signature, keys[told.event.author]) for one, told in zip(envelopes, written, strict=True)]
+
+    def measured() -> Lap:
+        watch = Stopwatch()
+        for job in jobs:
+            verify_header(*job)
+        return watch.lap(len(jobs))
 
     return measured
 

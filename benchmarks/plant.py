@@ -75,11 +75,11 @@ class Plant:
             Author(self.signers[name], self.trust, new_uuid7, now) for name in AGENTS for _ in range(SESSIONS_OF_AGENT)
         ]
 
-    def prepare(self, topic: str, events: int, *, payloads: bool) -> list[Written]:
-        """Sign and publish so many events, with payloads of PAYLOAD_BYTES or without, to a new topic."""
+    def prepare(self, topic: str, events: int, *, payloads: bool, sheaf: int = 1) -> list[Written]:
+        """Sign and publish so many events, with payloads of PAYLOAD_BYTES or without, `sheaf` at once, to a new topic."""
         self.bus.ensure_topics({topic: self.settings.partitions})
         payload = b"p" * PAYLOAD_BYTES if payloads else None
-        written = list(sessions(self.authors(), events, payload))
+        written = list(sessions(self.authors(), events, payload, sheaf))
         self.publish(topic, written)
         return written
 

@@ -43,12 +43,13 @@ def rates(laps: Mapping[str, Sequence[Lap]]) -> dict[str, Any]:
     }
 
 
-def ratios(laps: Mapping[str, Sequence[Lap]], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """For each pair of arms: the ratio of their rates in the same round, over all rounds."""
-    return {
-        f"{over} / {under}": spread([one.rate / other.rate for one, other in zip(laps[over], laps[under], strict=True)], 2)
-        for over, under in pairs
-    }
+def ratios(laps: Mapping[str, Sequence[Lap]], pairs: Mapping[tuple[str, str], float | None]) -> dict[str, Any]:
+    """For each pair of arms: the ratio of their rates in the same round, over all rounds, and what it should be."""
+    found: dict[str, Any] = {}
+    for (over, under), target in pairs.items():
+        rounds = zip(laps[over], laps[under], strict=True)
+        found[f"{over} / {under}"] = {**spread([one.rate / other.rate for one, other in rounds], 2), "target": target}
+    return found
 
 
 def freshness(found: Freshness) -> dict[str, Any]:
@@ -60,13 +61,16 @@ def freshness(found: Freshness) -> dict[str, Any]:
     }
 
 
+def headline(about: Mapping[str, Any]) -> list[str]:
+    """What it was measured on, in two lines."""
+    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    return [f"{about['machine']}, {about['cores']} cores, load {about['load'][0]}, Python {about['python']}", packages]
+
+
 def table(figures: Mapping[str, Any]) -> str:
     """The same figures as lines for a terminal."""
-    about = figures["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
     lines = [
-        f"{about['machine']}, {about['cores']} cores, load {about['load'][0]}, Python {about['python']}",
-        packages,
+        *headline(figures["machine"]),
         f"{figures['events']:,} events an arm, {figures['rounds']} rounds in random order (seed {figures['seed']})",
         "",
         f"{'events per second':44} {'median':>9} {'min':>9} {'max':>9}   CPU us/event",
@@ -74,8 +78,10 @@ def table(figures: Mapping[str, Any]) -> str:
     for name, found in figures["rates"].items():
         rate = found["events_per_second"]
         lines.append(f"{name:44} {_columns(rate, '9,.0f')}   {found['cpu_us']['median']:12.1f}")
-    lines += ["", f"{'ratio in the same round':62} {'median':>9} {'min':>9} {'max':>9}"]
-    lines += [f"{name:62} {_columns(found, '9.2f')}" for name, found in figures["ratios"].items()]
+    lines += ["", f"{'ratio in the same round':80} {'median':>6} {'min':>6} {'max':>6}   target"]
+    for name, found in figures["ratios"].items():
+        target = "" if found["target"] is None else f"{found['target']:9.1f}"
+        lines.append(f"{name:80} {_columns(found, '6.2f')}{target}")
     waits = figures["freshness"]
     lines += ["", f"{'wait for the checkpoint at ' + format(waits['events_per_second'], ',') + '/s':44} {'p50':>9} {'p99':>9}   ms"]
     for name, key in (("from publication", "from_publication_ms"), ("from the ledger's stamp", "from_record_ms")):

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run [--quick] [--json FILE]`: one run, one machine, every figure beside its baseline."""
+"""`python -m benchmarks.run [--quick | --memory] [--json FILE]`: one run, one machine, every figure beside its baseline."""
 
 from __future__ import annotations
 
@@ -15,18 +15,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import arms, freshness, report, walking
+from . import arms, freshness, memory, report, walking
 from .arms import Arm, Lap
 from .plant import Plant, open_plant
 
 ROAD = "road, with payloads"
 BARE = "road, without payloads"
+SHEAVES = "road, in sheaves of 10, with payloads"
+SHEAVES_BARE = "road, in sheaves of 10, without payloads"
+ONLY_VERIFY = "signatures alone, one core"
 LIBRARY = "eventsourcing recorder, unsigned, 500"
 COPY = "plain COPY"
 WALK = "verify"
 WALK_PAYLOADS = "verify, payloads opened"
 HASHES = "verify, hashes only"
-PAIRS = ((ROAD, LIBRARY), (BARE, LIBRARY), (ROAD, COPY), (LIBRARY, COPY))
+SHA256 = "plain SHA-256 of the same entries"
+PAIRS: dict[tuple[str, str], float | None] = {
+    (ROAD, ONLY_VERIFY): 0.8,
+    (BARE, ONLY_VERIFY): None,
+    (SHEAVES_BARE, LIBRARY): 2.0,
+    (SHEAVES, LIBRARY): None,
+    (ROAD, LIBRARY): None,
+    (BARE, LIBRARY): None,
+    (ROAD, COPY): None,
+    (LIBRARY, COPY): None,
+    (HASHES, SHA256): 0.5,
+}
+"""Which ratios are shown, and the least that each should be, where there is one."""
+SHEAF_EVENTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +66,28 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Fewer events and rounds, under a minute; too few for reading ahead to show.")
+    parser.add_argument("--memory", action="store_true", help="Measure what memory does instead, over millions of events; half an hour.")
+    parser.add_argument("--events", type=int, default=memory.EVENTS, help="With --memory: how many.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures there as well.")
     parser.add_argument("--seed", type=int, default=1, help="Orders the arms.")
     arguments = parser.parse_args()
     logging.getLogger("kafka").setLevel(logging.ERROR)
+    if arguments.memory:
+        kept = memory.measure_all(arguments.events)
+        about = report.machine()
+        finish(arguments.json, {"machine": about, "memory": kept}, "\n".join([*report.headline(about), "", memory.table(kept)]))
+        return
     plan = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="tenuto-benchmark-") as folder, open_plant(Path(folder) / "home") as plant:
         figures = measure(plant, plan, arguments.seed)
-    print(report.table(figures))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    finish(arguments.json, figures, report.table(figures))
+
+
+def finish(file: Path | None, figures: Mapping[str, Any], table: str) -> None:
+    """Print the table, and write the figures where they were asked for."""
+    print(table)
+    if file:
+        file.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
@@ -68,16 +96,23 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
     say("signing and publishing")
     with_payloads = plant.prepare("benchmark.payloads", plan.events, payloads=True)
     plant.prepare("benchmark.bare", plan.events, payloads=False)
+    plant.prepare("benchmark.sheaves", plan.events, payloads=True, sheaf=SHEAF_EVENTS)
+    plant.prepare("benchmark.sheaves.bare", plan.events, payloads=False, sheaf=SHEAF_EVENTS)
     entries = walking.recorded(plant, "benchmark.payloads", plan.events)
+    leaves = [entry.entry for entry in entries]
     laps = interleaved(
         {
             ROAD: arms.road(plant, "benchmark.payloads", plan.events),
             BARE: arms.road(plant, "benchmark.bare", plan.events),
+            SHEAVES: arms.road(plant, "benchmark.sheaves", plan.events),
+            SHEAVES_BARE: arms.road(plant, "benchmark.sheaves.bare", plan.events),
+            ONLY_VERIFY: arms.only_verify(plant, with_payloads),
             LIBRARY: arms.recorder_of_the_library(plant, with_payloads),
             COPY: arms.copy(plant, with_payloads),
             WALK: walking.walk(plant, entries, payloads=False),
             WALK_PAYLOADS: walking.walk(plant, entries, payloads=True),
-            HASHES: walking.hash_only(entries),
+            HASHES: walking.hash_only(leaves),
+            SHA256: walking.plain_hashes(leaves),
         },
         plan,
         random.Random(seed),

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+import msgspec
+
 from .envelope import RECORD_BYTES_MAX
 from .errors import NotConfigured, Refused, TenutoError
 
@@ -61,8 +63,7 @@ class Place:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class BusRecord:
+class BusRecord(msgspec.Struct, frozen=True, gc=False):
     """One record as read. A foreign record without key or value has empty ones. `timestamp` is its author's claim."""
 
     topic: str

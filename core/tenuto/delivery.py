@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+import msgspec
+
 from . import header as headers
 from .bus import Bus, BusRecord, OffsetGone, Place, TopicChanged, TopicMissing, TopicReader
 from .enclosure import Enclosure, inbox_topic, parse_enclosure
@@ -158,7 +160,7 @@ class Delivery:
         for inbox in readers:
             envelope = bare.envelope
             if isinstance(event, MessageSent) and event.to == inbox.author and event.has_payload:
-                envelope = replace(envelope, sealed=self._sealed_to(inbox.author, entry.position, event))
+                envelope = msgspec.structs.replace(envelope, sealed=self._sealed_to(inbox.author, entry.position, event))
             record = replace(bare, after=inbox.after, envelope=envelope).to_bytes()
             self._make_way(len(record))
             sent.append((inbox, self._publisher.publish(inbox.topic, inbox.author.encode(), record)))

@@ -21,7 +21,7 @@ from .bus import VALUE_BYTES_MAX
 from .clock import from_micros, micros
 from .envelope import Envelope, parse
 from .errors import Refused
-from .events import Event
+from .events import IN_SHEAF, Event
 from .keyring import Keyring
 from .ledger import entry_bytes
 from .log.checkpoint import parse_checkpoint
@@ -138,7 +138,8 @@ def verify_enclosure(
             ring = ring.copy()  # a refused event may leave a ring half changed
             ring.apply(event, enclosure.position)
     with refusing("signature"):  # (3)
-        verify_header(enclosure.envelope.header, enclosure.envelope.signature, key.public_key)
+        envelope = enclosure.envelope
+        verify_header(envelope.header, envelope.signature, key.public_key, type(event) in IN_SHEAF)
     return event, ring, replace(state, tree_size=checkpoint.size, root=checkpoint.root)
 
 

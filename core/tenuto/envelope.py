@@ -4,23 +4,28 @@
            [ u32 epoch | 80-byte sealed key | 24-byte nonce | u32 body length | body ]
 
 All integers are big-endian; the part in brackets is there exactly when the header commits to a payload. What the ledger
-stores of it verbatim is `header || signature`.
+stores of it verbatim is `header || signature`. A header that was signed in a sheaf has a longer signature
+(`tenuto.sheaf`), and its length is on the wire:
+
+    "TNS1" | u16 header length | u16 signature length | header | signature [ as above ]
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from .errors import Refused
 from .events import HEADER_BYTES_MAX, PAYLOAD_BYTES_MAX
 from .payload import NONCE_BYTES, SALT_BYTES, SEALED_KEY_BYTES, TAG_BYTES, Ciphertext, Sealed
-from .signing import SIGNATURE_BYTES
+from .sheaf import MEMBER_BYTES_MAX, SIGNATURE_BYTES, SheafRefused, member_length
 
-MAGIC = b"TNT1"
+MAGIC, SHEAF_MAGIC = b"TNT1", b"TNS1"
 BODY_BYTES_MAX = PAYLOAD_BYTES_MAX + SALT_BYTES + TAG_BYTES
-RECORD_BYTES_MAX = 4 + 2 + HEADER_BYTES_MAX + SIGNATURE_BYTES + 4 + SEALED_KEY_BYTES + NONCE_BYTES + 4 + BODY_BYTES_MAX
+RECORD_BYTES_MAX = 4 + 4 + HEADER_BYTES_MAX + MEMBER_BYTES_MAX + 4 + SEALED_KEY_BYTES + NONCE_BYTES + 4 + BODY_BYTES_MAX
 _LENGTH = struct.Struct(">H")
+_LENGTHS = struct.Struct(">HH")
 _PAYLOAD_HEAD = struct.Struct(f">I{SEALED_KEY_BYTES}s{NONCE_BYTES}sI")
 
 
@@ -30,8 +35,7 @@ class EnvelopeRefused(Refused):
     reason = "malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Header bytes, the author's signature over them, and the payload sealed to the ledger's epoch key, if any."""
 
     header: bytes
@@ -46,7 +50,11 @@ class Envelope:
 
     def to_bytes(self) -> bytes:
         """Return the record as it travels on the bus."""
-        head = MAGIC + _LENGTH.pack(len(self.header)) + self.header + self.signature
+        if len(self.signature) == SIGNATURE_BYTES:
+            lengths = MAGIC + _LENGTH.pack(len(self.header))
+        else:
+            lengths = SHEAF_MAGIC + _LENGTHS.pack(len(self.header), len(self.signature))
+        head = lengths + self.header + self.signature
         if self.sealed is None:
             return head
         box = self.sealed.ciphertext
@@ -58,18 +66,40 @@ def parse(record: bytes) -> Envelope:
     if len(record) > RECORD_BYTES_MAX:
         sentence = f"The record has {len(record):,} bytes; at most {RECORD_BYTES_MAX:,} are allowed."
         raise EnvelopeRefused(sentence, reason="oversized")
-    if record[:4] != MAGIC or len(record) < 6:
-        raise EnvelopeRefused("The record does not begin as an envelope of version 1.")
-    (length,) = _LENGTH.unpack_from(record, 4)
+    start, length, signature_length = _lengths(record)
     if length > HEADER_BYTES_MAX:
         raise EnvelopeRefused(f"The header would have {length:,} bytes; at most {HEADER_BYTES_MAX:,}.", reason="oversized")
-    end = 6 + length + SIGNATURE_BYTES
+    header_end = start + length
+    end = header_end + signature_length
     if len(record) < end:
         raise EnvelopeRefused(f"The record ends after {len(record):,} bytes, inside its header or signature.")
-    header, signature = record[6 : 6 + length], record[6 + length : end]
+    header, signature = record[start:header_end], record[header_end:end]
+    if signature_length != SIGNATURE_BYTES:
+        _demand_member(signature)
     if len(record) == end:
         return Envelope(header, signature)
     return _with_payload(record, end, header, signature)
+
+
+def _lengths(record: bytes) -> tuple[int, int, int]:
+    """Return where the header begins, its length and that of the signature."""
+    if record[:4] == MAGIC and len(record) >= 6:
+        return 6, _LENGTH.unpack_from(record, 4)[0], SIGNATURE_BYTES
+    if record[:4] != SHEAF_MAGIC or len(record) < 8:
+        raise EnvelopeRefused("The record does not begin as an envelope of version 1.")
+    length, signature_length = _LENGTHS.unpack_from(record, 4)
+    if not SIGNATURE_BYTES < signature_length <= MEMBER_BYTES_MAX:
+        raise EnvelopeRefused(f"No member of a sheaf has {signature_length:,} bytes.")
+    return 8, length, signature_length
+
+
+def _demand_member(signature: bytes) -> None:
+    try:
+        length = member_length(signature)
+    except SheafRefused as refusal:
+        raise EnvelopeRefused(str(refusal)) from refusal
+    if length != len(signature):
+        raise EnvelopeRefused(f"What should be a member of a sheaf has {len(signature)} bytes; {length} would be one.")
 
 
 def _with_payload(record: bytes, start: int, header: bytes, signature: bytes) -> Envelope:
@@ -84,7 +114,11 @@ def _with_payload(record: bytes, start: int, header: bytes, signature: bytes) ->
 
 
 def split_state(state: bytes) -> tuple[bytes, bytes]:
-    """Split what the ledger stores into header and signature."""
-    if len(state) <= SIGNATURE_BYTES:
+    """Split what the ledger stores into header and signature; raises EnvelopeRefused where there are not both."""
+    try:
+        length = member_length(state)
+    except SheafRefused as refusal:
+        raise EnvelopeRefused(str(refusal)) from refusal
+    if len(state) <= length:
         raise EnvelopeRefused(f"A stored event has {len(state)} bytes, which is not even a signature.")
-    return state[:-SIGNATURE_BYTES], state[-SIGNATURE_BYTES:]
+    return state[:-length], state[-length:]

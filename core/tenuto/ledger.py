@@ -23,6 +23,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+import msgspec
+
 from .clock import micros
 from .errors import Busy, TenutoError
 from .events import FIRST_PREV
@@ -44,8 +46,7 @@ class NotOwner(TenutoError):
     """Another process owns this partition now; the caller must stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPayload:
+class StoredPayload(msgspec.Struct, frozen=True, gc=False):
     """An encrypted payload as the ledger keeps it: its key wrapped under the storage key, nonce, ciphertext."""
 
     wrapped_key: bytes
@@ -53,8 +54,7 @@ class StoredPayload:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NewEntry:
+class NewEntry(msgspec.Struct, frozen=True, gc=False):
     """An event that passed every check and is about to enter. `state` is `header || signature`, verbatim."""
 
     session: UUID
@@ -81,8 +81,7 @@ class Recorded:
         return entry_bytes(micros(self.recorded_at), self.state)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionHead:
+class SessionHead(msgspec.Struct, frozen=True, gc=False):
     """Where a session stands: number and header hash of its last event, and whose it is. The default is before the first."""
 
     seq: int = -1

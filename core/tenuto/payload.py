@@ -18,8 +18,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
@@ -45,16 +45,14 @@ class PayloadRefused(Refused):
     reason = "payload"
 
 
-@dataclass(frozen=True, slots=True)
-class Ciphertext:
+class Ciphertext(msgspec.Struct, frozen=True, gc=False):
     """An encrypted payload: XChaCha20-Poly1305 over `salt || plaintext`, the commitment as associated data."""
 
     nonce: bytes
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(msgspec.Struct, frozen=True, gc=False):
     """A ciphertext with its key sealed to one recipient: the ledger (by PayloadSealer) or a receiver (by `reseal`).
 
     sealed_key: an X25519 public key of the sender, then the payload key in a box. PayloadSealer's is a NaCl secret box

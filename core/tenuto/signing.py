@@ -3,11 +3,16 @@
 What is signed is the DSSE pre-authentication encoding (DSSE protocol v1, "PAE"), so the payload type is inside the
 signature. Verification is libsodium's: it refuses small-order public keys, under which a signature proves nothing, and we
 refuse such keys again when they are registered.
+
+An author signs one header, or a sheaf of them (`tenuto.sheaf`) under another payload type, so that neither signature can
+pass for the other.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from nacl import bindings
@@ -15,12 +20,15 @@ from nacl.exceptions import BadSignatureError, CryptoError
 
 from .errors import Refused
 from .payload import open_seal
+from .sheaf import SIGNATURE_BYTES, SheafRefused, bind, signed_by_member
 
 EVENT_TYPE = b"application/vnd.tenuto.event.v1+json"
-SIGNATURE_BYTES = 64
+SHEAF_TYPE = b"application/vnd.tenuto.sheaf.v1"
 PUBLIC_KEY_BYTES = 32
 SEED_BYTES = 32
-_PREFIX = b"DSSEv1 %d %s " % (len(EVENT_TYPE), EVENT_TYPE)
+SHEAVES_KEPT_MAX = 4096
+_EVENT_PREFIX = b"DSSEv1 %d %s " % (len(EVENT_TYPE), EVENT_TYPE)
+_SHEAF_PREFIX = b"DSSEv1 %d %s " % (len(SHEAF_TYPE), SHEAF_TYPE)
 
 
 class SignatureRefused(Refused):
@@ -85,7 +93,12 @@ def key_id(public_key: bytes) -> str:
 
 def pae(header: bytes) -> bytes:
     """DSSE pre-authentication encoding of header bytes: what the author signs."""
-    return b"%s%d %s" % (_PREFIX, len(header), header)
+    return b"%s%d %s" % (_EVENT_PREFIX, len(header), header)
+
+
+def sheaf_pae(body: bytes) -> bytes:
+    """DSSE pre-authentication encoding of what is signed for a sheaf (`sheaf.signed_bytes`)."""
+    return b"%s%d %s" % (_SHEAF_PREFIX, len(body), body)
 
 
 def sign_header(signer: Signer, header: bytes) -> bytes:
@@ -93,9 +106,44 @@ def sign_header(signer: Signer, header: bytes) -> bytes:
     return signer.sign(pae(header))
 
 
-def verify_header(header: bytes, signature: bytes, public_key: bytes) -> None:
-    """Raise SignatureRefused unless `signature` is the author's over exactly these header bytes."""
-    verify_signature(pae(header), signature, public_key)
+def sign_headers(signer: Signer, headers: Sequence[bytes]) -> list[bytes]:
+    """Sign once for all these headers and return what belongs to each: a signature for one, members of a sheaf for more.
+
+    Raises SheafRefused for none, or for more than a sheaf holds.
+    """
+    if len(headers) == 1:
+        return [sign_header(signer, headers[0])]
+    body, tails = bind(headers)
+    signature = signer.sign(sheaf_pae(body))
+    return [signature + tail for tail in tails]
+
+
+def verify_header(header: bytes, signature: bytes, public_key: bytes, in_sheaf: bool = False) -> None:
+    """Raise SignatureRefused unless `signature` is the author's over exactly these header bytes.
+
+    in_sheaf: whether the event is of a kind that may be signed together with others (`events.IN_SHEAF`); without it only
+    a signature over this header alone counts.
+    """
+    if len(signature) == SIGNATURE_BYTES:
+        verify_signature(pae(header), signature, public_key)
+        return
+    try:
+        body = signed_by_member(header, signature)
+    except SheafRefused as error:
+        raise SignatureRefused(str(error)) from error
+    if not in_sheaf:
+        raise SignatureRefused("An event of this kind is signed alone; this one was signed in a sheaf with others.")
+    _verify_sheaf(body, signature[:SIGNATURE_BYTES], public_key)
+
+
+@lru_cache(maxsize=SHEAVES_KEPT_MAX)
+def _verify_sheaf(body: bytes, signature: bytes, public_key: bytes) -> None:
+    """The one signature that all members share, checked when the first of them is met.
+
+    Remembered is only that this very signature holds over this very body under this very key: what is refused raises, and
+    what raises is not kept. That a header belongs to the body is checked for each of them.
+    """
+    verify_signature(sheaf_pae(body), signature, public_key)
 
 
 def verify_signature(message: bytes, signature: bytes, public_key: bytes) -> None:

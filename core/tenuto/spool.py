@@ -103,38 +103,31 @@ class Spool:
             row = self._connection.execute("SELECT session, seq, header_hash FROM chain").fetchone()
         return SessionHead(row[1], row[2]) if row is not None and row[0] == session.bytes else SessionHead()
 
-    def append(self, outgoing: Outgoing) -> None:
-        """Keep an event and move the chain; both are on disk on return, or neither when this raises.
+    def append(self, *outgoing: Outgoing) -> None:
+        """Keep these events, of one session and in order, and move the chain; all on disk on return, or none when this raises.
 
-        Raises SpoolFull when it would exceed `bytes_max`; an empty spool takes any single record. NotConfigured when the
-        file was deleted and cannot be put back, or another lies in its place: what is no longer on disk is no promise.
+        Raises SpoolFull when they would exceed `bytes_max`; an empty spool takes them whatever their size. NotConfigured when
+        the file was deleted and cannot be put back, or another lies in its place: what is no longer on disk is no promise.
         """
+        rows = [(one.session.bytes, one.seq, one.event.bytes, one.sha256, one.at, one.record) for one in outgoing]
+        last = outgoing[-1]
         with self._lock:
             if not self._inside and identity(self.path) != self._file:
                 self._put_back()
         with self._transaction() as sql:
-            rows, used = self.waiting()
-            if rows and used + len(outgoing.record) > self.bytes_max:
-                sentence = f"The spool {self.path} is full: {rows:,} events of {used:,} bytes wait for their receipt."
-                raise SpoolFull(sentence, len(outgoing.record))
-            sql.execute(
-                "INSERT INTO outbox (session, seq, event, sha256, at, record) VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    outgoing.session.bytes,
-                    outgoing.seq,
-                    outgoing.event.bytes,
-                    outgoing.sha256,
-                    outgoing.at,
-                    outgoing.record,
-                ),
+            kept, used = self.waiting()
+            size = sum(len(one.record) for one in outgoing)
+            if kept and used + size > self.bytes_max:
+                sentence = f"The spool {self.path} is full: {kept:,} events of {used:,} bytes wait for their receipt."
+                raise SpoolFull(sentence, size)
+            sql.executemany(
+                "INSERT INTO outbox (session, seq, event, sha256, at, record) VALUES (?, ?, ?, ?, ?, ?)", rows
             )
-            if outgoing.seq == 0:
-                sql.execute("INSERT OR IGNORE INTO written VALUES (?)", (outgoing.session.bytes,))
+            if outgoing[0].seq == 0:
+                sql.execute("INSERT OR IGNORE INTO written VALUES (?)", (last.session.bytes,))
             sql.execute("DELETE FROM chain")
-            sql.execute(
-                "INSERT INTO chain VALUES (?, ?, ?)", (outgoing.session.bytes, outgoing.seq, outgoing.header_hash)
-            )
-        self._writing = outgoing.session.bytes
+            sql.execute("INSERT INTO chain VALUES (?, ?, ?)", (last.session.bytes, last.seq, last.header_hash))
+        self._writing = last.session.bytes
 
     def wait_for_room(self, size: int, seconds: float) -> bool:
         """Block until a record of `size` bytes would fit, at most `seconds`; return whether it would."""

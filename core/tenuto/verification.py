@@ -16,7 +16,7 @@ enter that would not come out. The numbers are the same in the CLI's output and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +26,7 @@ from uuid import UUID
 from . import header as headers
 from .envelope import split_state
 from .errors import Refused
-from .events import Event, RecordGap, RecordPurged, SessionOpened
+from .events import IN_SHEAF, Event, RecordGap, RecordPurged, SessionOpened
 from .keyring import Key, Keyring
 from .ledger import Recorded, SessionHead
 from .log.merkle import Frontier, leaf_hash
@@ -134,7 +134,7 @@ class LogWalk:
         self.sessions = Sessions()
         self.frontier = Frontier()
         self.purged: dict[int, UUID] = {}
-        self.missing_payloads: dict[int, Recorded] = {}
+        self.missing_payloads: set[int] = set()
         self._storage_key = storage_key
         self._recorded_at: datetime | None = None
 
@@ -166,7 +166,7 @@ class LogWalk:
 
     def verify_no_payload_missing(self) -> None:
         """Step 5 at the end of a walk: a payload may be missing only where a purge in the log covers it."""
-        for position in self.missing_payloads:
+        for position in sorted(self.missing_payloads):
             if position not in self.purged:
                 raise VerificationFailed(5, "the payload is gone and no purge is on record", position)
 
@@ -215,7 +215,7 @@ class LogWalk:
         self, judged: list[_Judged], pool: Executor | None
     ) -> tuple[VerificationFailed, list[_Judged]] | None:
         """Step 3: the first failure and what came before it, or None."""
-        jobs = [(one.header, one.signature, one.key.public_key) for one in judged]
+        jobs = [(one.header, one.signature, one.key.public_key, type(one.event) in IN_SHEAF) for one in judged]
         for index, refusal in enumerate(signature_refusals(jobs, pool)):
             if refusal is not None:
                 return VerificationFailed(3, str(refusal), self.size + index), judged[:index]
@@ -224,10 +224,11 @@ class LogWalk:
     def _verified(self, judged: _Judged, leaf: bytes) -> Verified:
         entry, header, signature, header_hash, event, key = judged
         payload = None
-        if event.has_payload and entry.payload is None:
-            self.missing_payloads[entry.position] = entry
-        elif self._storage_key is not None:
-            payload = self._open(entry, event)
+        if self._storage_key is not None:  # without it they are not read, so none of them is missing
+            if event.has_payload and entry.payload is None:
+                self.missing_payloads.add(entry.position)
+            else:
+                payload = self._open(entry, event)
         return Verified(
             position=entry.position, recorded_at=entry.recorded_at, event=event, header=header, signature=signature,
             header_hash=header_hash, leaf=leaf, key=key, payload=payload,
@@ -258,21 +259,25 @@ def open_stored(entry: Recorded, event: Event, storage_key: bytes) -> bytes | No
     return open_payload(Ciphertext(stored.nonce, stored.body), key, event.payload_commit, event.payload_len)
 
 
-def signature_refusals(jobs: Sequence[tuple[bytes, bytes, bytes]], pool: Executor | None) -> Iterable[Refused | None]:
-    """Check `(header, signature, public key)` triples, on all threads of `pool`; None where the signature holds."""
+SignatureJob = tuple[bytes, bytes, bytes, bool]
+"""What `verify_header` takes: header, signature, public key, whether the event's kind may be signed in a sheaf."""
+
+
+def signature_refusals(jobs: Sequence[SignatureJob], pool: Executor | None) -> Iterable[Refused | None]:
+    """Check these signatures, on all threads of `pool`; None where one holds."""
     if pool is None or len(jobs) <= VERIFY_CHUNK:
         return _refusals(jobs)
     chunks = [jobs[start : start + VERIFY_CHUNK] for start in range(0, len(jobs), VERIFY_CHUNK)]
     return [refusal for chunk in pool.map(_refusals, chunks) for refusal in chunk]
 
 
-def _refusals(jobs: Sequence[tuple[bytes, bytes, bytes]]) -> list[Refused | None]:
-    return [_refusal(verify_header, *job) for job in jobs]
+def _refusals(jobs: Sequence[SignatureJob]) -> list[Refused | None]:
+    return [_refusal(*job) for job in jobs]
 
 
-def _refusal(check: Callable[[bytes, bytes, bytes], None], *job: bytes) -> Refused | None:
+def _refusal(header: bytes, signature: bytes, public_key: bytes, in_sheaf: bool) -> Refused | None:
     try:
-        check(*job)
+        verify_header(header, signature, public_key, in_sheaf)
     except Refused as refusal:
         return refusal
     return None

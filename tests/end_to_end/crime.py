@@ -21,6 +21,7 @@ from tenuto.adapters import keyfiles
 from tenuto.addresses import DATABASE
 from tenuto.clock import micros, new_uuid7
 from tenuto.embedded import EmbeddedPostgres
+from tenuto.envelope import split_state
 from tenuto.events import Event
 from tenuto.founding import witness_name
 from tenuto.ledger import SessionHead, entry_bytes
@@ -127,7 +128,7 @@ class World:
         leaves = [leaf_hash(entry.entry) for entry in entries]
         heads: dict[Any, SessionHead] = {}
         for entry in entries:
-            header = entry.state[:-64]
+            header = split_state(entry.state)[0]
             event = headers.decode(header)
             heads[event.session] = SessionHead(event.seq, headers.header_hash(header), event.author)
         frontier = Frontier().extend(leaves)

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from tenuto.envelope import SHEAF_MAGIC
 from tenuto.errors import Refused
 
 from tests.golden.cases import all_cases
@@ -58,9 +59,9 @@ def golden(name: str, claim: str, record: bytes) -> dict[str, object]:
 
 def readable_header(record: bytes) -> str | None:
     """The header as text, for the reader of the file; the record is what counts."""
-    length = int.from_bytes(record[4:6], "big")
+    length, start = int.from_bytes(record[4:6], "big"), 8 if record[:4] == SHEAF_MAGIC else 6
     try:
-        return record[6 : 6 + length].decode() if len(record) >= 6 + length > 6 else None
+        return record[start : start + length].decode() if len(record) >= start + length > start else None
     except UnicodeDecodeError:
         return None
 

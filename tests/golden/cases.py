@@ -7,7 +7,7 @@ import inspect
 import msgspec
 from tenuto.events import EVENT_CLASSES, Event
 
-from tests.golden import defects
+from tests.golden import defects, sheaves
 from tests.golden.world import common, entitled_author, key_events, signed, signer
 from tests.unit.events.strategies import PAYLOAD_FIELDS, example
 
@@ -16,8 +16,9 @@ def all_cases() -> dict[str, tuple[str, bytes]]:
     """Name, claim and record of each case; every kind has a valid one that is made from its types."""
     made = {
         name: (inspect.cleandoc(make.__doc__ or ""), make())
-        for name, make in inspect.getmembers(defects, inspect.isfunction)
-        if make.__module__ == defects.__name__ and not name.startswith("_")
+        for module in (defects, sheaves)
+        for name, make in inspect.getmembers(module, inspect.isfunction)
+        if make.__module__ == module.__name__ and not name.startswith("_")
     }
     for cls in EVENT_CLASSES:
         kind = str(cls.__struct_config__.tag)

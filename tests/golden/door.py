@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenuto.events import Event
+from tenuto.events import IN_SHEAF, Event
 from tenuto.intake.arrival import Arrival, decode
 from tenuto.intake.vault import Vault
 from tenuto.keyring import Keyring
@@ -23,6 +23,6 @@ def admit(record: bytes, keyring: Keyring, epoch_secret: bytes, origin: str) -> 
     event, envelope = arrival.said, arrival.signed
     key = keyring.verify_entitlement(event)  # step 2
     keyring.copy().apply(event, 99)
-    verify_header(envelope.header, envelope.signature, key.public_key)  # step 3
+    verify_header(envelope.header, envelope.signature, key.public_key, type(event) in IN_SHEAF)  # step 3
     stored = Vault({EPOCH: epoch_secret}, STORAGE_KEY).rewrap(envelope, event)  # step 5, as ingest does it
     return event, open_stored(Recorded(99, START, envelope.state, stored), event, STORAGE_KEY)  # and as readers do

@@ -6,6 +6,7 @@ Everything here is derived from words by SHA-256. Nothing of it may ever be used
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,10 +14,10 @@ from uuid import UUID
 from nacl import bindings
 from tenuto import header as headers
 from tenuto.envelope import Envelope
-from tenuto.events import FIRST_PREV, Event, KeyRegistered, KeyRevoked, ToolStarted
+from tenuto.events import FIRST_PREV, DecisionMade, Event, KeyRegistered, KeyRevoked, ToolStarted
 from tenuto.keyring import ENTITLED, Keyring
 from tenuto.payload import NONCE_BYTES, SALT_BYTES, Ciphertext, Sealed, commitment, exchange_key
-from tenuto.signing import SeedSigner, sign_header
+from tenuto.signing import SeedSigner, sign_header, sign_headers
 
 ORIGIN = "golden.tenuto.test/log"
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -65,6 +66,12 @@ def tool_started(author: str = "deployment", **fields: Any) -> ToolStarted:
     return ToolStarted(**(common(author, seq=4, prev="a" * 64) | {"run": "pr-12", "refs": ("M13",)} | own | fields))
 
 
+def decision_made(author: str = "deployment", seq: int = 5, **fields: Any) -> DecisionMade:
+    """An event that may be signed together with others."""
+    own: dict[str, Any] = {"subject": "commit", "subject_digest": DIGEST, "verdict": "comment", "model": "scripted"}
+    return DecisionMade(**(common(author, seq=seq, prev="b" * 64) | own | fields))
+
+
 def sealed(plaintext: bytes, recipient: bytes | None = None, *, word: str = "payload") -> tuple[Sealed, str]:
     """As `tenuto.payload.seal`, with salt, key and nonces that stand for `word`."""
     salt, key, nonce = digest("salt", word)[:SALT_BYTES], digest("key", word), digest("nonce", word)[:NONCE_BYTES]
@@ -94,6 +101,14 @@ def signed_bytes(header: bytes, payload: Sealed | None = None, *, by: str = "dep
     """Header bytes that need not be a header, signed."""
     signature = sign_header(signer(by), header)
     return Envelope(header, signature) if payload is None else Envelope(header, signature, EPOCH, payload)
+
+
+def sheaf(events: Sequence[Event], payload: Sealed | None = None) -> list[Envelope]:
+    """These events of one author under one signature; each has the payload, if there is one."""
+    encoded = [headers.encode(event) for event in events]
+    signatures = sign_headers(signer(events[0].author), encoded)
+    epoch = 0 if payload is None else EPOCH
+    return [Envelope(header, signature, epoch, payload) for header, signature in zip(encoded, signatures, strict=True)]
 
 
 def entitled_author(kind: str) -> str:

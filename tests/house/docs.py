@@ -16,10 +16,11 @@ from typing import Any
 import msgspec.inspect as types
 import typer
 from tenuto.cli import build
-from tenuto.events import EVENT_CLASSES, Event
+from tenuto.events import EVENT_CLASSES, IN_SHEAF, Event
 from tenuto.events import base as alphabet
 from tenuto.keyring import ENTITLED
 from tenuto.settings import PREFIX, Settings
+from tenuto.sheaf import SHEAF_HEADERS_MAX
 
 from tests.house.tree import ROOT
 
@@ -43,6 +44,10 @@ def _events_head() -> Iterator[str]:
     yield f"The whole vocabulary: {len(EVENT_CLASSES)} kinds. A header is JSON in exactly one spelling, at most {alphabet.HEADER_BYTES_MAX:,} bytes, signed as"
     yield "bytes and stored as bytes; a header in any other spelling is refused. It holds no free text: what a person or a model"
     yield "wrote is the payload, beside the event."
+    yield ""
+    together = sorted(f"`{cls.__struct_config__.tag}`" for cls in IN_SHEAF)
+    yield f"An author may sign up to {SHEAF_HEADERS_MAX} events with one signature, each kept with the path that proves it by itself"
+    yield f"(`tenuto.sheaf`): {', '.join(together)}. Every other kind is signed alone, and refused in a sheaf."
     yield from ("", "## What every header has", "")
     yield from _prose(Event)
     yield from _table(Event, ())

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenuto.envelope import BODY_BYTES_MAX, RECORD_BYTES_MAX, Envelope, EnvelopeRefused, parse, split_state
 from tenuto.events import HEADER_BYTES_MAX
+from tenuto.log.merkle import HASH_BYTES
 from tenuto.payload import NONCE_BYTES, SEALED_KEY_BYTES, Ciphertext, Sealed
+from tenuto.sheaf import MEMBER_BYTES_MAX, PATH_HASHES_MAX, SHEAF_HEADERS_MAX
 from tenuto.signing import SIGNATURE_BYTES
 
 SIGNATURE = bytes(range(SIGNATURE_BYTES))
@@ -82,9 +84,12 @@ def test_a_header_is_refused_one_byte_above_its_limit() -> None:
 
 
 def test_a_record_is_refused_one_byte_above_its_limit() -> None:
+    longest = SIGNATURE + bytes(PATH_HASHES_MAX * HASH_BYTES) + bytes((0, 0x80 + SHEAF_HEADERS_MAX))
+    assert len(longest) == MEMBER_BYTES_MAX
+
     def record(body: int) -> bytes:
         box = Sealed(SEALED.sealed_key, Ciphertext(SEALED.ciphertext.nonce, bytes(body)))
-        return Envelope(b"h" * HEADER_BYTES_MAX, SIGNATURE, 1, box).to_bytes()
+        return Envelope(b"h" * HEADER_BYTES_MAX, longest, 1, box).to_bytes()
 
     assert len(record(BODY_BYTES_MAX)) == RECORD_BYTES_MAX
     assert parse(record(BODY_BYTES_MAX)).sealed is not None
@@ -100,9 +105,49 @@ def test_a_body_length_that_lies_is_refused() -> None:
     assert "15 follow" in str(refusal(bytes(record)))
 
 
+MEMBER = Envelope(b'{"kind":"x"}', SIGNATURE + b"p" * 64 + bytes((1, 0x83)), 7, SEALED)
+
+
+def test_a_member_of_a_sheaf_survives_the_wire_and_the_ledger() -> None:
+    assert parse(MEMBER.to_bytes()) == MEMBER
+    assert split_state(MEMBER.state) == (MEMBER.header, MEMBER.signature)
+
+
+def test_no_prefix_of_a_member_is_a_record() -> None:
+    record, bare_end = MEMBER.to_bytes(), len(Envelope(MEMBER.header, MEMBER.signature).to_bytes())
+    for length in range(len(record)):
+        if length != bare_end:
+            assert refusal(record[:length]).reason == "malformed"
+
+
+def test_a_lone_signature_cannot_be_spelled_as_a_member() -> None:
+    head = b"TNS1" + struct.pack(">HH", len(BARE.header), SIGNATURE_BYTES)
+    assert "No member of a sheaf" in str(refusal(head + BARE.header + BARE.signature))
+
+
+@pytest.mark.parametrize("change", [-32, -1, 1, 32, MEMBER_BYTES_MAX])
+def test_a_member_of_another_length_is_refused(change: int) -> None:
+    signature = MEMBER.signature[:SIGNATURE_BYTES] + bytes(64 + change) + MEMBER.signature[-2:]
+    assert refusal(Envelope(MEMBER.header, signature).to_bytes()).reason == "malformed"
+
+
+@pytest.mark.parametrize("end", [b"\x00\x81", b"\x03\x83", b"\x00\xc1", b"\xff\xff"])
+def test_a_place_that_no_sheaf_has_is_no_record_and_no_stored_event(end: bytes) -> None:
+    signature = MEMBER.signature[:-2] + end
+    assert refusal(Envelope(MEMBER.header, signature).to_bytes()).reason == "malformed"
+    with pytest.raises(EnvelopeRefused):
+        split_state(MEMBER.header + signature)
+
+
 def test_the_ledger_keeps_header_and_signature_verbatim() -> None:
     assert FULL.state == FULL.header + FULL.signature
     assert split_state(FULL.state) == (FULL.header, FULL.signature)
+
+
+@pytest.mark.parametrize("length", [len(MEMBER.signature) - 1, len(MEMBER.signature)])
+def test_a_stored_member_without_a_header_is_refused(length: int) -> None:
+    with pytest.raises(EnvelopeRefused):
+        split_state(MEMBER.signature[-length:])
 
 
 @pytest.mark.parametrize("length", [0, 1, SIGNATURE_BYTES])

@@ -6,24 +6,38 @@ import pytest
 from tenuto.errors import Refused
 
 from tests.golden.door import admit
-from tests.golden.world import ORIGIN, epoch_keys, ring, sealed, signed, tool_started, with_payload
+from tests.golden.world import (
+    ORIGIN,
+    decision_made,
+    epoch_keys,
+    ring,
+    sealed,
+    sheaf,
+    signed,
+    tool_started,
+    with_payload,
+)  # fmt: skip
 
 PLAINTEXT = b"what the agent was told, word by word"
 PAYLOAD, COMMIT = sealed(PLAINTEXT)
 RECORD = signed(tool_started(**with_payload(PLAINTEXT, COMMIT)), PAYLOAD).to_bytes()
+MEMBER = sheaf([decision_made(seq=seq, **with_payload(PLAINTEXT, COMMIT)) for seq in range(4, 9)], PAYLOAD)[2].to_bytes()
+RECORDS = pytest.mark.parametrize("record", [RECORD, MEMBER], ids=["alone", "in a sheaf"])
 KEYRING, SECRET = ring(), epoch_keys()[1]
 
 
-def test_the_record_as_it_was_sent_is_admitted() -> None:
-    event, payload = admit(RECORD, KEYRING, SECRET, ORIGIN)
-    assert (event.kind, payload) == ("tool.started", PLAINTEXT)
+@RECORDS
+def test_the_record_as_it_was_sent_is_admitted(record: bytes) -> None:
+    event, payload = admit(record, KEYRING, SECRET, ORIGIN)
+    assert (event.kind, payload) == ("tool.started" if record is RECORD else "decision.made", PLAINTEXT)
 
 
+@RECORDS
 @pytest.mark.parametrize("mask", [0x01, 0x20, 0x80, 0xFF], ids=hex)
-def test_no_single_byte_can_change(mask: int) -> None:
+def test_no_single_byte_can_change(mask: int, record: bytes) -> None:
     passed = []
-    for place in range(len(RECORD)):
-        changed = bytearray(RECORD)
+    for place in range(len(record)):
+        changed = bytearray(record)
         changed[place] ^= mask
         try:
             admit(bytes(changed), KEYRING, SECRET, ORIGIN)
@@ -33,11 +47,12 @@ def test_no_single_byte_can_change(mask: int) -> None:
     assert passed == []
 
 
-def test_no_single_byte_can_be_left_out_or_doubled() -> None:
-    for place in range(len(RECORD)):
+@RECORDS
+def test_no_single_byte_can_be_left_out_or_doubled(record: bytes) -> None:
+    for place in range(len(record)):
         for changed in (
-            RECORD[:place] + RECORD[place + 1 :],
-            RECORD[:place] + RECORD[place : place + 1] + RECORD[place:],
+            record[:place] + record[place + 1 :],
+            record[:place] + record[place : place + 1] + record[place:],
         ):
             with pytest.raises(Refused):
                 admit(changed, KEYRING, SECRET, ORIGIN)

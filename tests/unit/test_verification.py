@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from tenuto import header as headers
 from tenuto import verification
@@ -222,7 +223,7 @@ def test_a_gap_declared_by_an_agent_fails_step_2(ledger: WrittenLedger) -> None:
 def alter_payload(ledger: WrittenLedger, position: int) -> None:
     stored = ledger.entries[position].payload
     assert stored is not None
-    put(ledger, position, payload=replace(stored, body=flip(stored.body, 20)))
+    put(ledger, position, payload=msgspec.structs.replace(stored, body=flip(stored.body, 20)))
 
 
 def swap_payload_key(ledger: WrittenLedger, position: int) -> None:
@@ -230,7 +231,7 @@ def swap_payload_key(ledger: WrittenLedger, position: int) -> None:
     mine, other = ledger.entries[position].payload, ledger.entries[-1].payload
     assert mine is not None
     assert other is not None
-    put(ledger, position, payload=replace(mine, wrapped_key=other.wrapped_key))
+    put(ledger, position, payload=msgspec.structs.replace(mine, wrapped_key=other.wrapped_key))
 
 
 def swap_payload(ledger: WrittenLedger, position: int) -> None:
@@ -280,6 +281,14 @@ def test_a_payload_that_is_gone_under_a_purge_is_accepted(ledger: WrittenLedger)
     assert verified[position].payload is None
 
 
+def test_a_walk_that_reads_no_payloads_keeps_nothing_of_them(ledger: WrittenLedger) -> None:
+    for place in range(len(ledger.entries)):
+        ledger.forget(place)
+    walk = ledger.walk(payloads=False)
+    assert any(verified.event.has_payload for verified in walk.take(ledger.entries))
+    assert walk.missing_payloads == set()
+
+
 def test_nobody_but_the_root_purges(ledger: WrittenLedger) -> None:
     ledger.write("deployment", RecordPurged, approval="approval-1", positions=(at(ledger, MessageSent),))
     assert failure(ledger).step == 2
@@ -320,7 +329,7 @@ def test_threads_find_the_same_first_forgery(ledger: WrittenLedger, pool: Execut
 @pytest.mark.parametrize("count", [0, 1, VERIFY_CHUNK, VERIFY_CHUNK + 1])
 def test_there_is_one_answer_for_every_signature(pool: Executor, count: int) -> None:
     one = SeedSigner("deployment", b"d" * 32)
-    jobs = [(b"header %d" % i, sign_header(one, b"header %d" % i), one.public_key) for i in range(count)]
+    jobs = [(b"header %d" % i, sign_header(one, b"header %d" % i), one.public_key, False) for i in range(count)]
     if count:
         jobs[-1] = (b"another header", *jobs[-1][1:])
     answers = list(signature_refusals(jobs, pool))

@@ -13,7 +13,7 @@ from .. import header as headers
 from ..clock import from_micros
 from ..envelope import split_state
 from ..errors import Refused
-from ..events import Event, RecordPurged
+from ..events import IN_SHEAF, Event, RecordPurged
 from ..keyring import ROOT, Key, Keyring
 from ..ledger import parse_entry
 from ..log.checkpoint import Checkpoint
@@ -57,7 +57,7 @@ class History:
         recorded_at, header, signature, event = self._decode(shown)  # (1)
         key = self._entitled(event, shown.position)  # (2)
         try:
-            verify_header(header, signature, key.public_key)  # (3)
+            verify_header(header, signature, key.public_key, type(event) in IN_SHEAF)  # (3)
         except Refused as refusal:
             raise VerificationFailed(3, str(refusal), shown.position) from refusal
         header_hash = headers.header_hash(header)

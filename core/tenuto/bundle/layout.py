@@ -29,7 +29,7 @@ from ..log.note import NOTE_BYTES_MAX, encode_base64
 from ..log.proof import PROOF_HASHES_MAX, PROOF_TEXT_BYTES_MAX, ProofRefused, parse_hash_lines
 from ..log.witnessing import POLICY_BYTES_MAX
 from ..payload import SALT_BYTES, PayloadRefused, commitment
-from ..signing import SIGNATURE_BYTES
+from ..sheaf import MEMBER_BYTES_MAX
 from ..trust import TRUST_FILE, Trust
 
 FORMAT: Final = 1
@@ -41,7 +41,7 @@ EVENTS_MAX = 100_000
 POSITION_MAX = 2**53 - 1
 MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 TRUST_BYTES_MAX = 2 * POLICY_BYTES_MAX
-ENTRY_FILE_BYTES_MAX = 11 + HEADER_BYTES_MAX + SIGNATURE_BYTES
+ENTRY_FILE_BYTES_MAX = 11 + HEADER_BYTES_MAX + MEMBER_BYTES_MAX
 PAYLOAD_MAGIC = b"TNP1"
 PAYLOAD_FILE_BYTES_MAX = len(PAYLOAD_MAGIC) + SALT_BYTES + PAYLOAD_BYTES_MAX
 CONSISTENCY_BYTES_MAX = PROOF_HASHES_MAX * 45

@@ -72,12 +72,21 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     RecordUnaccounted,
 )  # fmt: skip
 
+IN_SHEAF: frozenset[type[Event]] = frozenset(
+    {ApprovalViewed, DecisionMade, DeploymentHealthy, MessageSent, ToolFailed, ToolFinished}
+)
+"""Kinds that an author may sign together with others (`tenuto.sheaf`); each of them, missing, makes everybody more careful.
+
+All others are signed alone: what permits, forbids, begins or warns stands under a signature over that one statement.
+"""
+
 KINDS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_CLASSES}
 
 __all__ = [
     "EVENT_CLASSES",
     "FIRST_PREV",
     "HEADER_BYTES_MAX",
+    "IN_SHEAF",
     "KINDS",
     "PAYLOAD_BYTES_MAX",
     "AlertAcknowledged",

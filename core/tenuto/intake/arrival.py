@@ -28,8 +28,7 @@ class _Claims(msgspec.Struct):
     session: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(msgspec.Struct, frozen=True):
     """What the bytes of a record say under one public key: a refusal (step 2 or 3), or its payload as the ledger keeps it."""
 
     public_key: bytes

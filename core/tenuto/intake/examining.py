@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..bus import BusRecord
 from ..errors import Refused
+from ..events import IN_SHEAF
 from ..keyring import Keyring
 from ..signing import verify_header
 from .arrival import Arrival, Findings, arrived
@@ -79,7 +80,7 @@ class Examiner:
     def _findings(self, arrival: Arrival, public_key: bytes) -> Findings:
         envelope = arrival.signed
         try:
-            verify_header(envelope.header, envelope.signature, public_key)
+            verify_header(envelope.header, envelope.signature, public_key, type(arrival.said) in IN_SHEAF)
             return Findings(public_key, payload=self.vault.rewrap(envelope, arrival.said))
         except Refused as refusal:
             return Findings(public_key, refusal=refusal)

@@ -26,6 +26,14 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def _perfect_root(nodes: list[bytes]) -> bytes:
+    """Return the root above these nodes, whose number is a power of two."""
+    sha256 = hashlib.sha256
+    while len(nodes) > 1:
+        nodes = [sha256(b"\x01" + left + right).digest() for left, right in zip(nodes[::2], nodes[1::2], strict=True)]
+    return nodes[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Frontier:
     """All that must be kept of a tree to append to it: `size` leaves, and the roots of its perfect subtrees.
@@ -38,16 +46,19 @@ class Frontier:
 
     def extend(self, leaves: Iterable[bytes]) -> Frontier:
         """Return the frontier after appending these leaf hashes; one node hash per leaf, amortised."""
-        # Runs once per event while every writer waits for the head row: local names only, no call but the hash.
-        size, stack = self.size, list(self.hashes)
-        push, pop, sha256 = stack.append, stack.pop, hashlib.sha256
-        for leaf in leaves:
-            carry, node = size, leaf
+        # Runs while every writer waits for the head row, so whole subtrees are hashed level by level: the largest that
+        # begins where the tree ends and that the leaves fill.
+        size, stack, rest = self.size, list(self.hashes), list(leaves)
+        start = 0
+        while start < len(rest):
+            fits = 1 << (len(rest) - start).bit_length() - 1
+            width = min(fits, size & -size) if size else fits
+            carry, node = size // width, _perfect_root(rest[start : start + width])
             while carry & 1:
-                node = sha256(b"\x01" + pop() + node).digest()
+                node = node_hash(stack.pop(), node)
                 carry >>= 1
-            push(node)
-            size += 1
+            stack.append(node)
+            size, start = size + width, start + width
         return Frontier(size, tuple(stack))
 
     def root(self) -> bytes:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from nacl import bindings
 
 from ..errors import Refused
-from ..signing import SEED_BYTES, SIGNATURE_BYTES, KeyRefused, SignatureRefused, verify_public_key, verify_signature
+from ..sheaf import SIGNATURE_BYTES
+from ..signing import SEED_BYTES, KeyRefused, SignatureRefused, verify_public_key, verify_signature
 
 ED25519 = 0x01
 COSIGNATURE = 0x04

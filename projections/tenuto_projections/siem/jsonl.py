@@ -9,7 +9,7 @@
 | `checkpoint_size` | size of a signed checkpoint that covers the event; the newest at the time of the export |
 | `role`, `owner`, `insecure_demo` | what the key ring says of the author's key |
 | `header` | the signed header's fields, as the author wrote them |
-| `header_b64`, `signature` | the signed bytes and the Ed25519 signature over their DSSE encoding, base64 |
+| `header_b64`, `signature` | the signed bytes and the Ed25519 signature over their DSSE encoding, base64; longer for a member of a sheaf (`tenuto.sheaf`) |
 | `payload` | null, or `state` of what lies beside the event and, only if asked for, `encoding` and `data` |
 
 A line is ASCII: whatever a stranger wrote is escaped, so nothing in it can end the line or turn the text around it.

@@ -16,7 +16,7 @@ from tenuto.bus import TopicMissing
 from tenuto.clock import new_uuid7
 from tenuto.delivery import Delivery
 from tenuto.enclosure import inbox_topic
-from tenuto.envelope import Envelope, parse
+from tenuto.envelope import Envelope, parse, split_state
 from tenuto.errors import Busy
 from tenuto.events import KINDS, Event, KeyRegistered, KeyRevoked, RecordGap, RecordRefused
 from tenuto.following import Follower
@@ -168,7 +168,7 @@ class Road:
 
     def events(self, author: str) -> list[Any]:
         """What stands in the ledger by this author, in order."""
-        events = [headers.decode(entry.state[:-64]) for entry in list(self.ledger.entries)]
+        events = [headers.decode(split_state(entry.state)[0]) for entry in list(self.ledger.entries)]
         return [event for event in events if event.author == author]
 
     def kinds(self, author: str) -> list[str]:

@@ -34,9 +34,9 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     seen: list[bytes] = []
     genuine = examining.verify_header
 
-    def noting(header: bytes, signature: bytes, public_key: bytes) -> None:
+    def noting(header: bytes, signature: bytes, public_key: bytes, in_sheaf: bool) -> None:
         seen.append(header)
-        genuine(header, signature, public_key)
+        genuine(header, signature, public_key, in_sheaf)
 
     monkeypatch.setattr(examining, "verify_header", noting)
     return seen
