@@ -38,7 +38,7 @@ LOOK_SECONDS = 0.2
 UNACCOUNTED_MAX = 100  # of one life: an author that was killed so often has told it by the newest of them
 log = logging.getLogger(__name__)
 
-Keep = Callable[[type[Event], Mapping[str, Any]], Event]
+Keep = Callable[[type[Event], Mapping[str, Any]], object]
 """Puts an event into the author's spool without waiting; raises SpoolFull."""
 
 

@@ -156,9 +156,10 @@ def _withheld(settings: Settings, trust: Trust, covering: Covering, address: str
     from tenuto.log.archive import CheckpointArchive, draw_witness, withheld
     from tenuto.log.witnessing import parse_policy
 
-    verifier = draw_witness(parse_policy(trust.policy))
-    remembered = HttpWitness(address, verifier.vkey).archive(trust.origin)
-    return tuple(withheld(CheckpointArchive(settings.tiles), remembered, verifier, covering.checkpoint.size))
+    policy = parse_policy(trust.policy)
+    remembered = HttpWitness(address, draw_witness(policy).vkey).archive(trust.origin)
+    log, size = CheckpointArchive(settings.tiles), covering.checkpoint.size
+    return tuple(withheld(log, remembered, policy, trust.origin, size))
 
 
 _STYLES = {"waiting": "dim", "due": "yellow", "overdue": "bold red", "agreed": "green", "disagreed": "bold red", "spared": "dim"}
