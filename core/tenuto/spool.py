@@ -22,6 +22,8 @@ from .errors import Busy, NotConfigured
 from .ledger import SessionHead
 
 SPOOL_BYTES_MAX = 256 * 1024 * 1024
+DISK_SECONDS = 2.0
+"""So long after a disk was found full it is tried again: nobody tells when there is room on it."""
 REFUSED_KEPT_MAX = 10_000
 SCHEMA_VERSION = 1
 
@@ -115,7 +117,7 @@ class Spool:
         except BaseException:
             os.close(self._ownership)
             raise
-        self._open, self._inside = True, False
+        self._open, self._inside, self._disk_full = True, False, False
 
     def claim(self, author: str, origin: str, root: str) -> None:
         """Make this the spool of `author` for one log, or confirm it; raises NotConfigured when it is another's."""
@@ -138,7 +140,8 @@ class Spool:
     def append(self, outgoing: Outgoing) -> None:
         """Keep an event and move the chain; both are on disk on return, or neither when this raises.
 
-        Raises SpoolFull when it would exceed `bytes_max`; an empty spool takes any single record.
+        Raises SpoolFull when it would exceed `bytes_max`, though an empty spool takes any single record, and when the
+        disk is full. That can meet every other method that writes as well.
         """
         with self._transaction() as sql:
             rows, used = self.waiting()
@@ -164,6 +167,9 @@ class Spool:
     def wait_for_room(self, size: int, seconds: float) -> bool:
         """Block until a record of `size` bytes would fit, at most `seconds`; return whether it would."""
         with self._room:
+            if self._disk_full:
+                self._room.wait_for(lambda: not self._disk_full, min(seconds, DISK_SECONDS))
+                return True
             return self._room.wait_for(lambda: self._fits(size), seconds)
 
     def waiting(self) -> tuple[int, int]:
@@ -306,6 +312,13 @@ class Spool:
                 yield self._connection
                 # The commit point. A crash before this line leaves no trace of the change, one after it all of it.
                 self._connection.execute("COMMIT")
+                self._disk_full = False
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                self._disk_full = True
+                sentence = f"The disk of {self.path.parent} is full: nothing more can be written to the spool {self.path}."
+                raise SpoolFull(sentence, 0) from error
             finally:
                 self._inside = False
                 self._roll_back()
