@@ -175,7 +175,7 @@ class Ingest:
             self._keys.refresh()
             self._doubles.refresh()
             self._load_parked(partition)
-            _seek(partition.reader, offset)
+            stand_at(partition.reader, offset)
             partition.owned, partition.watching_since = True, self._clock.now()
         return partition.reader
 
@@ -261,7 +261,7 @@ class Ingest:
             self._keys.advance(judgement.keyring, positions.stop)
 
 
-def _seek(reader: TopicReader, offset: int) -> None:
+def stand_at(reader: TopicReader, offset: int) -> None:
     """Stand at `offset`, or at the first kept record when the bus dropped what comes before it.
 
     What was dropped unread has no receipt, so its authors send it again; what nobody has any more becomes a gap. Raises
@@ -276,5 +276,5 @@ def _seek(reader: TopicReader, offset: int) -> None:
                 f"{gone} The bus lost records that the ledger has, and what comes next would be taken for them. Delete the"
                 " topic and make it anew (`tenuto kafka topics`): authors send again what has no receipt."
             ) from gone
-        log.error("%s The records before it were never read: authors send them again, or they become gaps.", gone)
+        log.error("%s What lay before %d was never read: its authors send it again, or it becomes a gap.", gone, first)
         reader.seek(first)

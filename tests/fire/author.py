@@ -37,7 +37,7 @@ from tenuto.settings import load_settings
 from tenuto.signing import sign_header
 from tenuto.wiring import open_recorder
 
-BURST = 8
+BURST = 6
 QUIET = "quiet"
 
 

@@ -9,7 +9,7 @@ from tests.fire.checking import check_plant
 from tests.fire.plant import Plant, until
 
 VICTIMS = ("ingest", "seal", "deliver", "project", "witness", "pipeline", "code-review", "postgres", "kafka")
-PROGRESS_EVENTS_MAX = 60
+PROGRESS_EVENTS_MAX = 30
 LINGER_SECONDS_MAX = 0.25
 
 

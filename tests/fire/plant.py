@@ -50,7 +50,7 @@ TURNED_AWAY = "Another process owns"
 class Plant:
     """The whole of it, as a context manager. `ended` tells which parts ended by themselves, and what they said."""
 
-    def __init__(self, home: Path, *, pause_seconds: float = 0.1) -> None:
+    def __init__(self, home: Path, *, pause_seconds: float = 0.3) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home, self.pause = home, pause_seconds
         self.kafka, self.postgres = FireKafka(home / "kafka"), FirePostgres(home / "postgres")
@@ -259,9 +259,11 @@ class Plant:
         self.postgres.stop()
 
 
-def until(true: Callable[[], object], what: str, plant: Plant | None = None) -> object:
+def until(
+    true: Callable[[], object], what: str, plant: Plant | None = None, *, seconds_max: float = SECONDS_MAX
+) -> object:
     """Wait until `true()` is; the time limit only keeps a broken plant from hanging."""
-    deadline = monotonic() + SECONDS_MAX
+    deadline = monotonic() + seconds_max
     while not (value := _asked(true)):
         if monotonic() > deadline:
             raise AssertionError(f"{what}: it did not come.{'' if plant is None else last_words(plant)}")

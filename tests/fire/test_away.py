@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+from time import monotonic
 
 from tests.fire.checking import check_plant
-from tests.fire.plant import AUTHORS, Plant, until
+from tests.fire.plant import AUTHORS, SECONDS_MAX, Plant, until
 
-AWAY_EVENTS = 250
+AWAY_EVENTS = 150
 
 
-def broker_away(plant: Plant, events: int) -> None:
-    """Let the broker sleep until each author recorded so many events more, all of them in its spool and nowhere else."""
+def broker_away(plant: Plant, events: int, *, seconds: float = 0.0) -> None:
+    """Let the broker sleep until each author recorded so many events more, and at least so long."""
     broker = plant.kafka.pid
     os.kill(broker, signal.SIGSTOP)
     try:
-        before = plant.taken()
+        before, since = plant.taken(), monotonic()
+        until(lambda: monotonic() - since >= seconds, "the time to pass", seconds_max=seconds + SECONDS_MAX)
         until(lambda: plant.taken() >= before + events * len(AUTHORS), "the authors to go on", plant)
         receipts = plant.receipts()
         assert plant.waiting() >= plant.taken() - receipts - 1, "what has no receipt lies in the spools"

@@ -1,0 +1,136 @@
+"""What becomes of the topic is no concern of the ledger's: doubled, shuffled, cut off or gone, each event enters once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from random import Random
+
+import pytest
+from tenuto.adapters.kafka_client import administer
+from tenuto.events import RecordEquivocation, RecordGap, RecordRefused
+from tenuto.settings import EVENTS_TOPIC
+from tenuto.wiring import open_bus
+
+from tests.conftest import Database
+from tests.fire.checking import check_events
+from tests.fire.door import Door, all_records
+from tests.fire.plant import PARTITIONS, Plant, until
+from tests.written import Author
+
+TOPICS = iter(range(1000))
+TRACKED = "SELECT coalesce(max(notification_id), 0) FROM ledger.tracking WHERE application_name = %s"
+
+
+@pytest.fixture
+def door(plant: Plant, database: Database) -> Iterator[Door]:
+    with ExitStack() as stack:
+        topic = f"tenuto.fire.{next(TOPICS)}"
+        url = database.url("tenuto_ingest")
+        yield Door(plant.kafka.bootstrap, url, topic, stack, batch_events=20, gap_seconds=2.0)
+
+
+def tracked(plant: Plant, identity: str) -> int:
+    with plant.admin() as sql:
+        (offset,) = sql.execute(TRACKED, (identity,)).fetchone() or (0,)
+    return int(offset)
+
+
+def test_every_record_again_one_by_one_and_in_whole_batches_adds_nothing(plant: Plant) -> None:
+    bus = open_bus(plant.settings)
+    until(lambda: plant.receipts() > 40, "something to send again", plant)
+    with plant.quiet():
+        size = plant.size()
+        with bus.publisher() as publisher:
+            for partition in range(PARTITIONS):
+                with bus.reader(EVENTS_TOPIC, partition) as reader:
+                    kept = all_records(reader)
+                    for record in kept[:: max(1, len(kept) // 20)]:
+                        publisher.publish(EVENTS_TOPIC, record.key, record.value)
+                        publisher.flush(30)
+                    for record in kept:
+                        publisher.publish(EVENTS_TOPIC, record.key, record.value)
+                    publisher.flush(30)
+                    identity, end = reader.partition_identity(), reader.end_offset()
+                    assert end >= 2 * len(kept)
+                until(lambda identity=identity, end=end: tracked(plant, identity) == end, "ingest to read it all", plant)
+        assert plant.size() == size
+        check_events(plant, evidence=False)
+
+
+def test_a_topic_that_is_deleted_and_made_anew_while_authors_record_loses_nothing(plant: Plant) -> None:
+    bus = open_bus(plant.settings)
+    for with_ingest in (True, False):
+        if not with_ingest:
+            plant.stop("ingest")
+            until(lambda wanted=plant.taken() + 40: plant.taken() > wanted, "events that ingest never reads", plant)
+        with bus.reader(EVENTS_TOPIC, 0) as reader:
+            before = reader.partition_identity()
+        with administer(bus.cluster, "delete the topic") as admin:
+            admin.delete_topics([EVENTS_TOPIC])
+        plant.make_topic()
+        with bus.reader(EVENTS_TOPIC, 0) as reader:
+            assert reader.partition_identity() != before
+        if not with_ingest:
+            plant.start("ingest")
+        until(lambda wanted=plant.receipts() + 20: plant.receipts() > wanted, "receipts over the new topic", plant)
+    with plant.quiet():
+        check_events(plant, evidence=False)
+
+
+def test_a_session_in_any_order_over_both_partitions_enters_once_and_whole(door: Door) -> None:
+    chance = Random(7)
+    authors = [Author("deployment"), Author("infrastructure")]
+    sessions = [author.session_of(30) for author in authors]
+    records = [one for session in sessions for one in session] * 2
+    chance.shuffle(records)
+    for one in records:
+        door.publish(one, partition=chance.randrange(2))
+    door.step_until(lambda: door.size() >= 5 + 60)
+    for number in range(2):
+        door.publish(sessions[0][number], partition=1 - number)
+        door.ingest.step()
+    for author in authors:
+        assert door.session(author) == list(range(30))
+    assert [door.said(kind) for kind in (RecordGap, RecordEquivocation, RecordRefused)] == [[], [], []]
+
+
+def test_records_that_the_broker_drops_after_they_were_read_are_no_loss(door: Door) -> None:
+    author = Author("deployment")
+    door.publish(*author.session_of(20))
+    door.step_until(lambda: door.size() == 25)
+    door.bus_forget()
+    for life in range(2):
+        door.publish(author.write())
+        door.step_until(lambda life=life: door.size() == 26 + life)
+        door.end()
+        door.begin()
+    assert door.session(author) == list(range(22))
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["while ingest reads", "while ingest is away"])
+def test_records_that_the_broker_drops_unread_are_sent_again_or_become_a_gap(
+    door: Door, caplog: pytest.LogCaptureFixture, *, alive: bool
+) -> None:
+    keeps, forgets = Author("deployment"), Author("infrastructure")
+    door.publish(*keeps.session_of(5), *forgets.session_of(5))
+    door.step_until(lambda: door.size() == 15)
+    if not alive:
+        door.end()
+    spooled = [keeps.write() for _ in range(5)]
+    door.publish(*spooled, *(forgets.write() for _ in range(5)))
+    door.bus_forget()
+    later = [keeps.write(), forgets.write()]
+    door.publish(*later)
+    if not alive:
+        door.begin()
+    with caplog.at_level(logging.ERROR, "tenuto.ingest"):
+        door.step_until(lambda: len(door.store.parked()) == 2)
+    assert "was never read" in caplog.text
+    door.publish(*spooled, later[0])  # as a recorder does that has no receipt
+    door.step_until(lambda: door.session(keeps) == list(range(11)) and bool(door.store.read_kinds(("record.gap",), 0, 9)))
+    gaps = [(gap.gap_session, gap.first_seq, gap.last_seq) for gap in door.said(RecordGap)]
+    assert gaps == [(forgets.session, 5, 9)]
+    assert door.session(forgets) == [0, 1, 2, 3, 4, 10]
+    assert door.said(RecordRefused) == []
