@@ -53,16 +53,24 @@ class Journal:
             os.fsync(self._file)
 
 
-def noted(path: Path) -> list[dict[str, Any]]:
-    """Everything that was noted; a line that a kill cut short was never on the disk as a whole, so it says nothing."""
-    if not path.exists():
-        return []
-    whole = path.read_bytes().rpartition(b"\n")[0]
-    lines = []
-    for line in whole.splitlines():
-        with suppress(json.JSONDecodeError):
-            lines.append(json.loads(line))
-    return lines
+class Noted:
+    """What stands in a journal, read on from where it was read to before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read_to = path, 0
+        self._lines: list[dict[str, Any]] = []
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Everything that was noted; a line that a kill cut short was never told to anybody, so it says nothing."""
+        if self._path.exists():
+            with self._path.open("rb") as stream:
+                stream.seek(self._read_to)
+                whole, newline, _ = stream.read().rpartition(b"\n")
+            self._read_to += len(whole) + len(newline)
+            for line in whole.splitlines():
+                with suppress(json.JSONDecodeError):
+                    self._lines.append(json.loads(line))
+        return self._lines
 
 
 class Author:
@@ -73,7 +81,7 @@ class Author:
         self.signer = keyfiles.load_signer(self.settings.keys, name)
         self.recorder: Recorder = open_recorder(self.settings, name, software="fire/1")
         self.peer = peer
-        before = noted(journal)
+        before = Noted(journal).lines()
         told = {one["receipt"] for one in before if "receipt" in one}
         self.owed = {UUID(one["took"]) for one in before if "took" in one and one["took"] not in told}
         self.journal = Journal(journal)

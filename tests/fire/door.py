@@ -13,6 +13,7 @@ from kafka import TopicPartition
 from kafka.partitioner.default import murmur2
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.adapters.kafka_client import administer
+from tenuto.adapters.kafka_reader import FETCH_WAIT_MS
 from tenuto.adapters.postgres import PostgresLedger, open_datastore
 from tenuto.bus import BusRecord
 from tenuto.clock import Clock, SystemClock
@@ -69,6 +70,18 @@ class Door:
         places = {TopicPartition(self.topic, number): -1 for number in range(PARTITIONS)}
         with administer(self.bus.cluster, "delete records") as admin:
             admin.delete_records(places)
+
+    def drop_from_under_ingest(self, *records: Written) -> None:
+        """Publish records and let the broker drop them before the reader of this ingest, which stays open, asks for them."""
+        assert self.ingest._partitions is not None
+        reader: Any = self.ingest._partitions[0].reader
+        consumer, place = reader._consumer, reader._assigned
+        consumer.pause(place)
+        # A request that was on its way when the reader was paused is answered without any record by then.
+        consumer.poll(timeout_ms=2 * FETCH_WAIT_MS)
+        self.publish(*records)
+        self.bus_forget()
+        consumer.resume(place)
 
     def step_until(self, true: Callable[[], bool]) -> None:
         deadline = monotonic() + SECONDS_MAX

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 from tenuto.adapters.postgres import PostgresReader
@@ -29,12 +29,12 @@ from tenuto.supervising import ensure_database
 from tenuto.waiting import look_at_spools
 from tenuto.wiring import open_bus, open_follower, open_reader, open_recorder
 
-from tests.fire.author import QUIET, noted
+from tests.fire.author import QUIET, Noted
 from tests.fire.parts import FireKafka, FirePostgres, Part
 
 ORIGIN = "tenuto.test/fire"
 SECONDS_MAX = 120.0
-PAUSE_SECONDS = 0.03
+PAUSE_SECONDS = 0.05
 PARTITIONS = 2
 AUTHORS = {"pipeline": "code-review", "code-review": "pipeline"}
 PEOPLE = (
@@ -60,6 +60,7 @@ class Plant:
         self.turn = threading.RLock()
         self._stack, self._stop = ExitStack(), threading.Event()
         self._began = monotonic()
+        self._journals = {name: Noted(self.journal(name)) for name in AUTHORS}
         self._commands: dict[str, tuple[tuple[str, ...], str]] = {}
 
     def __enter__(self) -> Self:
@@ -76,7 +77,7 @@ class Plant:
             self.settings = Settings(
                 home=self.home, database_url=self.postgres.url_of(DATABASE), kafka=self.kafka.bootstrap,
                 partitions=PARTITIONS, receipt_seconds=SECONDS_MAX, witness_url=f"http://127.0.0.1:{port}",
-                seal_milliseconds=50,
+                seal_milliseconds=100, gap_seconds=90,
             )  # fmt: skip
             migrate(self.postgres.url_of(DATABASE))
             self.trust = found(self.home, ORIGIN)
@@ -110,8 +111,12 @@ class Plant:
         print(f"{monotonic() - self._began:7.2f} s  {what}", flush=True)
 
     def journal(self, author: str) -> Path:
-        """What this author noted."""
+        """Where this author notes what it was told."""
         return self.home / f"{author}.journal"
+
+    def noted(self, author: str) -> list[dict[str, Any]]:
+        """What this author noted."""
+        return self._journals[author].lines()
 
     def start(self, name: str) -> Part:
         """Start a part and let it be started again whenever it ends."""
@@ -186,11 +191,11 @@ class Plant:
 
     def receipts(self) -> int:
         """How many receipts the authors noted."""
-        return sum("receipt" in line for author in AUTHORS for line in noted(self.journal(author)))
+        return sum("receipt" in line for author in AUTHORS for line in self.noted(author))
 
     def taken(self) -> int:
         """How many events the authors noted as on record."""
-        return sum("took" in line for author in AUTHORS for line in noted(self.journal(author)))
+        return sum("took" in line for author in AUTHORS for line in self.noted(author))
 
     def waiting(self) -> int:
         """How many events wait in the spools for their receipt; one that cannot be read just now counts as one."""
@@ -227,7 +232,7 @@ class Plant:
     def _messages_arrived(self) -> bool:
         with self.admin() as sql:
             sent = sql.execute("SELECT count(*) FROM ledger.entry WHERE topic = 'message.sent'").fetchone()
-        got = {line["message"] for author in AUTHORS for line in noted(self.journal(author)) if "message" in line}
+        got = {line["message"] for author in AUTHORS for line in self.noted(author) if "message" in line}
         return sent is not None and len(got) == sent[0]
 
     @contextmanager

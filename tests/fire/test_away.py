@@ -6,7 +6,7 @@ import os
 import signal
 from time import monotonic
 
-from tests.fire.checking import check_plant
+from tests.fire.checking import check_events
 from tests.fire.plant import AUTHORS, SECONDS_MAX, Plant, until
 
 AWAY_EVENTS = 150
@@ -31,4 +31,4 @@ def broker_away(plant: Plant, events: int, *, seconds: float = 0.0) -> None:
 def test_while_the_broker_is_away_spools_grow_and_receipts_come_after(plant: Plant) -> None:
     broker_away(plant, AWAY_EVENTS)
     with plant.quiet():
-        check_plant(plant)
+        check_events(plant)

@@ -18,7 +18,8 @@ from tests.fire.door import Door
 from tests.fire.plant import Plant
 from tests.written import Author, Written
 
-GAP_SECONDS = 2.0
+LONG, SHORT = 600.0, 0.5
+"""Seconds for which a hole is waited: so long that no busy machine makes a gap of it, and so short that one comes."""
 DIGEST = "d" * 64
 DAY = timedelta(days=1)
 TOPICS = iter(range(1000))
@@ -43,12 +44,18 @@ def clock() -> SetClock:
 def door(plant: Plant, database: Database, clock: SetClock) -> Iterator[Door]:
     with ExitStack() as stack:
         topic, url = f"tenuto.clock.{next(TOPICS)}", database.url("tenuto_ingest")
-        door = Door(plant.kafka.bootstrap, url, topic, stack, gap_seconds=GAP_SECONDS)
-        door.end()
+        door = Door(plant.kafka.bootstrap, url, topic, stack, gap_seconds=LONG)
         door.clock = clock
-        door.begin()
-        door.ingest.clock_watch = ClockWatch(clock)
+        begin_anew(door, LONG)
         yield door
+
+
+def begin_anew(door: Door, gap_seconds: float) -> None:
+    """Another life of ingest, which watches the clock and waits so long for what is missing."""
+    door.end()
+    door.limits["gap_seconds"] = gap_seconds
+    door.begin()
+    door.ingest.clock_watch = ClockWatch(door.clock)
 
 
 def bring(door: Door, *records: Written) -> None:
@@ -89,6 +96,7 @@ def test_a_hole_from_before_the_clock_was_set_back_is_given_up_after_its_bound_a
     lost, kept = author.write(), author.write()
     door.publish(kept)
     door.step_until(lambda: len(door.store.parked()) == 1)
+    begin_anew(door, SHORT)
     clock.off -= timedelta(hours=1)
     door.step_until(lambda: bool(door.store.read_kinds(("record.gap",), 0, 9)))
     assert [(gap.first_seq, gap.last_seq) for gap in door.said(RecordGap)] == [(lost.event.seq, lost.event.seq)]

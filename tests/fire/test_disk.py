@@ -43,7 +43,7 @@ def test_with_the_log_folders_disk_full_the_sealer_waits_and_signs_once_there_is
             assert plant.parts["seal"].running()
         until(lambda: plant.signed() > signed, "a checkpoint once there is room", plant)
         with plant.quiet():
-            check_events(plant, evidence=False)
+            check_events(plant)
             plant.stop("seal", "deliver", "project")
             _copy(tiles, kept.with_name("log-after"))
     tiles.rmdir()
@@ -75,7 +75,7 @@ def test_with_the_spools_disk_full_the_author_waits_and_its_chain_stays_whole(pl
         last = guest.record(DecisionMade, **VERDICT, findings=8)
         assert guest.wait(last, SECONDS_MAX).position > guest.wait(first, SECONDS_MAX).position
     with plant.quiet():
-        events = [one.event for one in check_events(plant, evidence=False) if one.event.author == GUEST.author]
+        events = [one.event for one in check_events(plant) if one.event.author == GUEST.author]
     assert [getattr(event, "findings", None) for event in events if event.kind == "decision.made"][-2:] == [7, 8]
 
 

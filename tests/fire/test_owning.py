@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from tests.fire.checking import check_plant
+from tests.fire.checking import check_events
 from tests.fire.plant import TURNED_AWAY, Plant, until
 
 USAGE = 2
@@ -37,4 +37,4 @@ def test_an_ingest_that_slept_while_another_took_over_commits_nothing_and_stops(
     assert successor.running()
     until(lambda: plant.size() > size, "more events through the successor", plant)
     with plant.quiet():
-        check_plant(plant)
+        check_events(plant)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.fire.checking import check_plant, copied
+from tests.fire.checking import check_events, check_plant, copied
 from tests.fire.parts import Part
 from tests.fire.plant import Plant, until
 
@@ -79,4 +79,4 @@ def test_a_standby_that_lacked_only_what_nobody_signed_is_caught_up_by_the_ordin
     plant.start("ingest")
     plant.start("seal")
     with plant.quiet():
-        check_plant(plant)
+        check_events(plant)

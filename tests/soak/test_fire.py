@@ -1,6 +1,6 @@
 """The plant under fire for as long as one likes: rounds of kills, a broker that is away for minutes, and everything checked.
 
-    FIRE_MINUTES=30 FIRE_SEED=12345 make soak
+    SOAK_MINUTES=30 FIRE_SEED=12345 make soak
 
 Without a seed a new one is taken; it is printed, and it says who dies in which round and after how much progress.
 """
@@ -19,7 +19,7 @@ from tests.fire.killing import everybody, kill_round, new_seed, some
 from tests.fire.plant import Plant
 from tests.fire.test_away import broker_away
 
-MINUTES = float(os.environ.get("FIRE_MINUTES", "10"))
+MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
 AWAY_SECONDS = 180.0
 KILLS_A_ROUND = 6
 
@@ -29,7 +29,7 @@ def test_rounds_of_fire_lose_and_double_nothing(tmp_path: Path, capsys: pytest.C
     seed = int(os.environ.get("FIRE_SEED") or new_seed())
     chance, end, rounds = Random(seed), monotonic() + 60 * MINUTES, 0
     with capsys.disabled(), Plant(tmp_path / "home", pause_seconds=0.1) as plant:
-        print(f"\nFIRE_SEED={seed} FIRE_MINUTES={MINUTES:g}", flush=True)
+        print(f"\nFIRE_SEED={seed} SOAK_MINUTES={MINUTES:g}", flush=True)
         while monotonic() < end or rounds == 0:
             rounds += 1
             victims = everybody(chance) if rounds % 3 == 1 else some(chance, KILLS_A_ROUND)
