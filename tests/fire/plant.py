@@ -6,6 +6,7 @@ authors go on recording all the while, unless they are told to be quiet so that 
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -143,6 +144,18 @@ class Plant:
         """Stop parts cleanly, and keep them so."""
         for name in names:
             self.hold(name).stop()
+
+    @contextmanager
+    def asleep(self, *names: str) -> Iterator[None]:
+        """These parts stand still in the block, with whatever they hold, and never learn what happened meanwhile."""
+        sleeping = [self.parts[name] for name in names]
+        for part in sleeping:
+            part.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for part in sleeping:
+                part.send(signal.SIGCONT)
 
     def kill(self, name: str) -> None:
         """kill -9; whoever watches starts it again."""

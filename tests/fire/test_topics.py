@@ -15,14 +15,13 @@ from tenuto.wiring import open_bus
 
 from tests.conftest import Database
 from tests.fire.checking import check_events
-from tests.fire.door import Door, all_records
-from tests.fire.plant import PARTITIONS, Plant, until
+from tests.fire.door import Door
+from tests.fire.plant import Plant, until
 from tests.written import Author
 
 TOPICS = iter(range(1000))
 LONG, SHORT = 600.0, 0.2
 """Seconds for which a hole is waited: so long that no busy machine makes a gap of it, and so short that one comes."""
-TRACKED = "SELECT coalesce(max(notification_id), 0) FROM ledger.tracking WHERE application_name = %s"
 
 
 @pytest.fixture
@@ -31,34 +30,6 @@ def door(plant: Plant, database: Database) -> Iterator[Door]:
         topic = f"tenuto.fire.{next(TOPICS)}"
         url = database.url("tenuto_ingest")
         yield Door(plant.kafka.bootstrap, url, topic, stack, batch_events=20, gap_seconds=LONG)
-
-
-def tracked(plant: Plant, identity: str) -> int:
-    with plant.admin() as sql:
-        (offset,) = sql.execute(TRACKED, (identity,)).fetchone() or (0,)
-    return int(offset)
-
-
-def test_every_record_again_one_by_one_and_in_whole_batches_adds_nothing(plant: Plant) -> None:
-    bus = open_bus(plant.settings)
-    until(lambda: plant.receipts() > 40, "something to send again", plant)
-    with plant.quiet():
-        size = plant.size()
-        with bus.publisher() as publisher:
-            for partition in range(PARTITIONS):
-                with bus.reader(EVENTS_TOPIC, partition) as reader:
-                    kept = all_records(reader)
-                    for record in kept[:: max(1, len(kept) // 20)]:
-                        publisher.publish(EVENTS_TOPIC, record.key, record.value)
-                        publisher.flush(30)
-                    for record in kept:
-                        publisher.publish(EVENTS_TOPIC, record.key, record.value)
-                    publisher.flush(30)
-                    identity, end = reader.partition_identity(), reader.end_offset()
-                    assert end >= 2 * len(kept)
-                until(lambda identity=identity, end=end: tracked(plant, identity) == end, "ingest to read it all", plant)
-        assert plant.size() == size
-        check_events(plant)
 
 
 def test_a_topic_that_is_deleted_and_made_anew_while_authors_record_loses_nothing(plant: Plant) -> None:
