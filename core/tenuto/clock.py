@@ -15,6 +15,8 @@ from uuid import UUID
 NewId = Callable[[], UUID]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCK_STEP_SECONDS = 5.0
+"""A clock that is off by more than this was set, or its machine slept; less is how clocks are kept right."""
 
 
 class Clock(Protocol):
@@ -31,6 +33,22 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the machine's present time in UTC."""
         return datetime.now(UTC)
+
+
+class ClockWatch:
+    """Tells when somebody set the clock, by a second one that nobody can set. Belongs to one thread."""
+
+    def __init__(self, clock: Clock, steady: Callable[[], float] = time.monotonic) -> None:
+        """`steady`: seconds since any moment, running evenly."""
+        self._clock, self._steady = clock, steady
+        self._before = clock.now(), steady()
+
+    def moved(self) -> float:
+        """Return by how many seconds the clock was set since the last call, ahead (above 0) or back; 0.0 below a step."""
+        now, steady = self._clock.now(), self._steady()
+        moved = (now - self._before[0]).total_seconds() - (steady - self._before[1])
+        self._before = now, steady
+        return moved if abs(moved) >= CLOCK_STEP_SECONDS else 0.0
 
 
 def new_uuid7() -> UUID:

@@ -26,8 +26,8 @@ from uuid import UUID
 
 import msgspec
 
-from .bus import Bus, TopicChanged, TopicMissing, TopicReader
-from .clock import Clock
+from .bus import Bus, OffsetGone, TopicChanged, TopicMissing, TopicReader
+from .clock import Clock, ClockWatch
 from .errors import Busy, NotConfigured
 from .events.base import Name
 from .intake.arrival import Arrival, again
@@ -66,7 +66,8 @@ class _Partition:
 class Ingest:
     """Carries the records of a topic into the ledger. Belongs to one thread; the judge's pool does the arithmetic.
 
-    `waiting` is the sentence of what the last step had to wait for, None when nothing.
+    `waiting` is the sentence of what the last step had to wait for, None when nothing. `clock_watch` tells when somebody
+    set the clock, so that no hole is given up for it; None where nobody does.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Ingest:
         self._records_max = min(judge.limits.batch_events, BATCH_EVENTS_MAX - OWN_EVENTS_ROOM)
         self._idle = True
         self.waiting: str | None = None
+        self.clock_watch: ClockWatch | None = None
         try:
             msgspec.convert(self._topic, Name)
         except msgspec.ValidationError as error:
@@ -114,12 +116,16 @@ class Ingest:
         except Busy as busy:
             self.waiting = str(busy)
             return 0
+        self._notice_clock(partitions)
         for partition in partitions:
             try:
                 entered += self._serve(partition, timeout_ms)
             except TopicChanged as changed:
                 log.warning("%s", changed)
                 partition.close()
+            except OffsetGone as gone:
+                log.warning("%s", gone)
+                partition.owned = False  # claimed again, it goes on where the bus still has records
             except (Busy, TopicMissing) as busy:
                 # A broker that forgot a topic it had is away like any other: authors will send again what it lost.
                 self.waiting, partition.owned = str(busy), False
@@ -155,7 +161,7 @@ class Ingest:
         """Read the batch after the one in hand. What goes wrong is left to the next step, which meets it again."""
         try:
             return self._read(reader, 0)
-        except (Busy, TopicChanged, TopicMissing) as trouble:
+        except (Busy, OffsetGone, TopicChanged, TopicMissing) as trouble:
             log.debug("nothing is read ahead: %s", trouble)
             return None
 
@@ -169,9 +175,20 @@ class Ingest:
             self._keys.refresh()
             self._doubles.refresh()
             self._load_parked(partition)
-            partition.reader.seek(offset)
+            stand_at(partition.reader, offset)
             partition.owned, partition.watching_since = True, self._clock.now()
         return partition.reader
+
+    def _notice_clock(self, partitions: Sequence[_Partition]) -> None:
+        """A clock that was set must not make a hole look old: from now on its time counts anew."""
+        moved = 0.0 if self.clock_watch is None else self.clock_watch.moved()
+        if moved:
+            log.error(
+                "The clock of this machine was set %s by %.0f s. The ledger's time never runs back, and holes in sessions"
+                " are waited for anew.", "ahead" if moved > 0 else "back", abs(moved),
+            )  # fmt: skip
+            for partition in partitions:
+                partition.watching_since = self._clock.now()
 
     def _load_parked(self, partition: _Partition) -> None:
         mine = (self._topic, partition.number)
@@ -242,3 +259,22 @@ class Ingest:
         self._doubles.known |= judgement.doubles
         if positions:
             self._keys.advance(judgement.keyring, positions.stop)
+
+
+def stand_at(reader: TopicReader, offset: int) -> None:
+    """Stand at `offset`, or at the first kept record when the bus dropped what comes before it.
+
+    What was dropped unread has no receipt, so its authors send it again; what nobody has any more becomes a gap. Raises
+    NotConfigured when the bus ends before `offset`: it would give numbers again that the ledger has seen.
+    """
+    try:
+        reader.seek(offset)
+    except OffsetGone as gone:
+        first = reader.beginning_offset()
+        if offset > first:
+            raise NotConfigured(
+                f"{gone} The bus lost records that the ledger has, and what comes next would be taken for them. Delete the"
+                " topic and make it anew (`tenuto kafka topics`): authors send again what has no receipt."
+            ) from gone
+        log.error("%s What lay before %d was never read: its authors send it again, or it becomes a gap.", gone, first)
+        reader.seek(first)

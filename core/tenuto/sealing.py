@@ -46,6 +46,11 @@ from .log.tiles import TileFolder, TileMissing, TilesRefused
 SEAL_EVENTS_MAX = 65_536
 PAGE_EVENTS = 1024
 _STATE_FILE, _STAGED_FILE, _LOCK_FILE, _COSIGNED_FILE = "signed.json", "staged", "lock", "cosigned"
+_RESTORE = (
+    "Stop ingest and restore everything that was signed: a newer backup, or the write-ahead log up to its end. What is"
+    " read again from Kafka gets another time, and so another place in the tree. Where no such copy is left, declare a new"
+    " log origin; the published log stays as evidence."
+)
 log = logging.getLogger(__name__)
 
 
@@ -218,8 +223,7 @@ class Sealer:
         if head.size < signed.size:
             sentence = (
                 f"The ledger has {head.size} events, but {signed.size} were signed: rows were lost, as after restoring"
-                " an old backup. Nothing is signed. Let ingest read the same events again from Kafka, or declare a new"
-                " log origin."
+                f" an old backup or failing over to a standby that was behind. Nothing is signed. {_RESTORE}"
             )
             raise SealRefused(sentence)
         tree, entries = self._fold(signed.tree, head)
@@ -269,7 +273,8 @@ class Sealer:
             place = f"between positions {start} and {head.size - 1}" if start < head.size else f"below position {start}"
             sentence = (
                 f"The ledger's head over {head.size} events does not follow from what was signed over {start}: events"
-                f" {place}, or the head itself, were changed. Nothing is signed."
+                f" {place}, or the head itself, were changed, or an old backup was restored and grew again. Nothing is"
+                f" signed. {_RESTORE}"
             )
             raise SealRefused(sentence)
         self._compared = [*ends, tree]

@@ -23,6 +23,8 @@ from .ledger import SessionHead
 from .spoolfile import connect, identity, lock_file, take_ownership, write_again
 
 SPOOL_BYTES_MAX = 256 * 1024 * 1024
+DISK_SECONDS = 2.0
+"""So long after a disk was found full it is tried again: nobody tells when there is room on it."""
 REFUSED_KEPT_MAX = 10_000
 SEEN, OPEN, TOLD = "seen", "open", "told"
 log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class Spool:
         except BaseException:
             os.close(self._ownership)
             raise
-        self._open, self._inside, self._file = True, False, identity(path)
+        self._open, self._inside, self._disk_full, self._file = True, False, False, identity(path)
         self._writing: bytes | None = None  # the session appended last: most receipts are for that one
 
     def claim(self, author: str, origin: str, root: str) -> None:
@@ -106,8 +108,9 @@ class Spool:
     def append(self, *outgoing: Outgoing) -> None:
         """Keep these events, of one session and in order, and move the chain; all on disk on return, or none when this raises.
 
-        Raises SpoolFull when they would exceed `bytes_max`; an empty spool takes them whatever their size. NotConfigured when
-        the file was deleted and cannot be put back, or another lies in its place: what is no longer on disk is no promise.
+        Raises SpoolFull when they would exceed `bytes_max`, though an empty spool takes them whatever their size, and when the
+        disk is full; that can meet every other method that writes as well. NotConfigured when the file was deleted and
+        cannot be put back, or another lies in its place: what is no longer on disk is no promise.
         """
         rows = [(one.session.bytes, one.seq, one.event.bytes, one.sha256, one.at, one.record) for one in outgoing]
         last = outgoing[-1]
@@ -132,6 +135,9 @@ class Spool:
     def wait_for_room(self, size: int, seconds: float) -> bool:
         """Block until a record of `size` bytes would fit, at most `seconds`; return whether it would."""
         with self._room:
+            if self._disk_full:
+                self._room.wait_for(lambda: not self._disk_full, min(seconds, DISK_SECONDS))
+                return True
             return self._room.wait_for(lambda: self._fits(size), seconds)
 
     def waiting(self) -> tuple[int, int]:
@@ -333,6 +339,13 @@ class Spool:
                 yield self._connection
                 # The commit point. A crash before this line leaves no trace of the change, one after it all of it.
                 self._connection.execute("COMMIT")
+                self._disk_full = False
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                self._disk_full = True
+                sentence = f"The disk of {self.path.parent} is full: nothing more can be written to the spool {self.path}."
+                raise SpoolFull(sentence, 0) from error
             finally:
                 self._inside = False
                 self._roll_back()

@@ -19,7 +19,7 @@ from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
 from .adapters.tilefiles import TileLedger
 from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
 from .addresses import DATABASE, running_addresses
-from .clock import SystemClock, new_uuid7
+from .clock import ClockWatch, SystemClock, new_uuid7
 from .delivery import Delivery
 from .embedded import EmbeddedPostgres
 from .enclosure import inbox_topic
@@ -177,6 +177,7 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
         open_bus(settings, INGEST), store, judge=judge, root_public_key=trust.root, clock=SystemClock(),
         share=(EVENTS_TOPIC, None),
     )  # fmt: skip
+    ingest.clock_watch = ClockWatch(SystemClock())
     with pool, closing(store), closing(ingest):
         yield ingest
 

@@ -7,6 +7,7 @@ events say, and a difference is a failure like any other.
 
 from __future__ import annotations
 
+import fcntl
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ from .walked import NOT_DONE, Seen, Walk, Walked, verify_cosigned
 PAGE = 500
 COSIGNATURE_SECONDS_MAX = 6.0
 COSIGNATURE_PAUSE_SECONDS = 0.1
-SEEN_FILE = "seen.json"
+SEEN_FILE, LOCK_FILE = "seen.json", "lock"
 FILES_NAMED_MAX = 20
 
 
@@ -163,8 +164,16 @@ def load_seen(folder: Path) -> Seen | None:
 
 
 def save_seen(folder: Path, seen: Seen) -> None:
-    """Keep the checkpoint for the next verification, whole or not at all, also after the power fails."""
-    write_durably({folder / SEEN_FILE: msgspec.json.encode(seen) + b"\n"})
+    """Keep the checkpoint for the next verification, whole or not at all, also after the power fails.
+
+    Of verifications that run at the same time, the one that saw most of the log is remembered.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = load_seen(folder)
+        if before is None or before.origin != seen.origin or before.size <= seen.size:
+            write_durably({folder / SEEN_FILE: msgspec.json.encode(seen) + b"\n"})
 
 
 def _columns_compared(live: LiveLedger) -> Callable[[list[Verified]], None]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from tenuto.adapters.postgres import PostgresLedger, PostgresReader, open_datastore
+from eventsourcing.persistence import OperationalError
+from tenuto.adapters.postgres import PostgresLedger, PostgresReader, _answering, open_datastore
 from tenuto.errors import Busy
 
 from tests.check_ledger import check_ledger
@@ -102,3 +103,17 @@ def test_a_writer_waits_for_the_head_row_no_longer_than_its_lock_timeout(databas
             ledger.append(batch_of(genesis(Author("root"))))
     assert ledger.append(batch_of(genesis(Author("root")))) == range(5)
     ledger.close()
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["by the driver", "by the library"])
+def test_a_full_disk_is_waited_for_and_not_called_a_database_that_is_away(*, wrapped: bool) -> None:
+    def write() -> None:
+        try:
+            raise psycopg.errors.DiskFull("could not extend file")
+        except psycopg.Error as full:
+            if wrapped:
+                raise OperationalError(full) from full
+            raise
+
+    with pytest.raises(Busy, match="The disk of the ledger database is full.*could not extend file"), _answering():
+        write()

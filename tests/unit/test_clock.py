@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tenuto.clock import EPOCH, SystemClock, from_micros, micros, new_uuid7
+from tenuto.clock import CLOCK_STEP_SECONDS, EPOCH, ClockWatch, SystemClock, from_micros, micros, new_uuid7
+
+from tests.doubles import StoppedClock
 
 
 @settings(deadline=None)
@@ -55,3 +57,19 @@ def test_ids_of_one_millisecond_differ_in_their_random_bits_only() -> None:
         ones, zeros = ones | value, zeros & value
     assert ones & (1 << 62) - 1 == (1 << 62) - 1
     assert zeros & (1 << 62) - 1 == 0
+
+
+def test_a_clock_that_was_set_is_told_once_and_one_that_only_runs_is_not() -> None:
+    clock, steady = StoppedClock(), [100.0]
+    watch = ClockWatch(clock, lambda: steady[0])
+    for passed, set_by, told in (
+        (3600.0, 0.0, 0.0),
+        (1.0, CLOCK_STEP_SECONDS - 0.001, 0.0),
+        (1.0, CLOCK_STEP_SECONDS, CLOCK_STEP_SECONDS),
+        (1.0, 0.0, 0.0),
+        (0.0, -3600.0, -3600.0),
+        (60.0, 86_400.0, 86_400.0),
+    ):
+        clock.advance(passed + set_by)
+        steady[0] += passed
+        assert abs(watch.moved() - told) < 1e-6

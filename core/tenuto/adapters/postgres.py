@@ -331,6 +331,8 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
+        if isinstance(error, psycopg.errors.DiskFull) or isinstance(error.__cause__, psycopg.errors.DiskFull):
+            raise Busy(f"The disk of the ledger database is full. Make room in its data folder: {error}") from error
         raise Busy(f"The ledger database does not answer: {error}") from error
 
 

@@ -317,9 +317,13 @@ class Judgement:
         if self._standing.watching_since > bound:
             return None
         for session, group in self._waiting.items():
-            if min(kept.parked_at for kept in group.values()) <= bound:
+            if min(self._waiting_since(kept) for kept in group.values()) <= bound:
                 return session
         return None
+
+    def _waiting_since(self, kept: Parked) -> datetime:
+        """When a record began to wait; one that a clock put into the future, before it was set back, begins with us."""
+        return kept.parked_at if kept.parked_at <= self._standing.now else self._standing.watching_since
 
     def _declare_gap(self, session: UUID) -> None:
         group = self._waiting[session]

@@ -6,25 +6,49 @@ is only durable with its folder. Everything that a log or a witness must not for
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+
+from ..errors import Busy
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class NoRoom(Busy):
+    """A disk is full, or a limit on space is reached; nothing was changed, and the same call goes on once there is room."""
 
 
 def write_durably(files: Mapping[Path, bytes]) -> None:
     """Write each file atomically, creating folders; on return all are durable.
 
     If it raises or the machine stops, each file is either as before or as given. One writer at a time for each file.
+    Raises NoRoom, naming the folder, when there is no room; what was begun is taken away again.
     """
     touched: set[Path] = set()
-    for path, data in files.items():
-        _make_folder(path.parent, touched)
-        touched.add(path.parent)
-        _write_flushed(_beside(path), data)
-    for path in files:
-        _beside(path).replace(path)
-    for folder in touched:
-        flush_folder(folder)
+    path = Path()
+    try:
+        for path, data in files.items():
+            _make_folder(path.parent, touched)
+            touched.add(path.parent)
+            _write_flushed(_beside(path), data)
+        for path in files:
+            _beside(path).replace(path)
+        for folder in touched:
+            flush_folder(folder)
+    except OSError as error:
+        _clear(files)
+        if error.errno in _NO_ROOM:
+            raise NoRoom(f"There is no room in {path.parent} ({error.strerror}). It goes on once there is.") from error
+        raise
+
+
+def _clear(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            _beside(path).unlink()
 
 
 def _beside(path: Path) -> Path:

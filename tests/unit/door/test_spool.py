@@ -170,3 +170,19 @@ def test_the_inbox_and_its_messages_survive_a_restart(tmp_path: Path) -> None:
     spool.remove_message(2)
     assert spool.oldest_message() == b"later"
     spool.close()
+
+
+def test_on_a_full_disk_it_says_which_folder_keeps_what_it_had_and_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "a.db")
+    spool.append(outgoing(0))
+    limit = "PRAGMA max_page_count = {}"  # to SQLite the same as a disk with so many pages
+    (pages,) = spool._connection.execute("PRAGMA page_count").fetchone()
+    spool._connection.execute(limit.format(pages))
+    with pytest.raises(SpoolFull, match=f"disk of {tmp_path} is full"):
+        spool.append(outgoing(1, 50_000))
+    assert (spool.chain(SESSION).seq, spool.waiting()) == (0, (1, 100))
+    assert spool.wait_for_room(50_000, 0), "nobody tells when there is room: it is tried"
+    spool._connection.execute(limit.format(1_000_000))
+    spool.append(outgoing(1, 50_000))
+    assert (spool.chain(SESSION).seq, spool.waiting()) == (1, (2, 50_100))
+    spool.close()

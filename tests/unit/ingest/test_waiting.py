@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tenuto.clock import ClockWatch
 from tenuto.events import (
     KeyRevoked,
     RecordGap,
@@ -117,3 +118,37 @@ def test_so_many_records_of_one_session_wait_and_no_more(place: Place, over: int
     place.bring(*(author.write() for _ in range(PARKED_PER_SESSION_MAX + over)))
     assert len(place.store.parked()) == PARKED_PER_SESSION_MAX
     assert len(place.said(RecordRefused)) == refused
+
+
+def watched(place: Place) -> list[float]:
+    """Let ingest watch the clock; returns the seconds that really passed, to be moved by the test."""
+    steady = [0.0]
+    place.ingest.clock_watch = ClockWatch(place.clock, lambda: steady[0])
+    return steady
+
+
+def test_a_hole_is_not_given_up_because_the_clock_was_set_ahead(place: Place) -> None:
+    steady = watched(place)
+    author = opened(place)
+    late, early = author.write(), author.write()
+    place.bring(early)
+    place.clock.advance(86_400)
+    assert place.ingest.step() == 0
+    place.clock.advance(29)
+    steady[0] += 29
+    assert place.bring(late) == 2
+    assert place.said(RecordGap) == []
+
+
+def test_a_hole_is_given_up_after_its_bound_although_the_clock_was_set_back(place: Place) -> None:
+    steady = watched(place)
+    author = opened(place)
+    author.write()
+    place.bring(author.write())
+    place.clock.advance(-3600)
+    assert place.ingest.step() == 0
+    for passed, entered in ((29.9, 0), (0.1, 3)):
+        place.clock.advance(passed)
+        steady[0] += passed
+        assert place.ingest.step() == entered
+    assert [(gap.first_seq, gap.last_seq) for gap in place.said(RecordGap)] == [(1, 1)]

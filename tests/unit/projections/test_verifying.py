@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -208,7 +209,17 @@ def test_the_memory_is_replaced_as_a_whole_and_read_back(tmp_path: Path) -> None
     save_seen(folder, SEEN)
     save_seen(folder, SEEN)
     assert load_seen(folder) == SEEN
-    assert [file.name for file in folder.iterdir()] == ["seen.json"]
+    assert sorted(file.name for file in folder.iterdir()) == ["lock", "seen.json"]
+
+
+def test_of_verifications_at_the_same_time_the_furthest_is_remembered(tmp_path: Path) -> None:
+    sizes = [Seen(SEEN.origin, size, SEEN.root) for size in range(1, 41)]
+    with ThreadPoolExecutor(8) as verifying_at_once:
+        list(verifying_at_once.map(lambda seen: save_seen(tmp_path, seen), reversed(sizes)))
+    assert load_seen(tmp_path) == sizes[-1]
+    other = Seen("another.test/log", 1, SEEN.root)
+    save_seen(tmp_path, other)
+    assert load_seen(tmp_path) == other
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"origin":1,"size":2,"root":"3"}', b"\xff"])
