@@ -13,6 +13,8 @@ from uuid import UUID
 
 import pytest
 from tenuto import accounting
+from tenuto import drain as drain_module
+from tenuto import recorder as recorder_module
 from tenuto.accounting import Accounts
 from tenuto.drain import Drain
 from tenuto.errors import NotConfigured
@@ -29,6 +31,8 @@ from tests.unit.door.test_salvage import outgoing, tear
 @pytest.fixture(autouse=True)
 def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounting, "LOOK_SECONDS", 0.0)
+    for module in (recorder_module, drain_module):  # a life ends when its threads have come round
+        monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
 
 
 def kill(recorder: Recorder) -> None:
