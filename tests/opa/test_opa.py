@@ -174,6 +174,8 @@ class _Cheat(BaseHTTPRequestHandler):
             content = b" " * (opa.ANSWER_BYTES_MAX + 1)
         if self.scenario == "no json":
             content = b"<html>"
+        elif self.scenario == "nested":
+            content = b'{"result":' + b"[" * 100_000
         self.send_response(500 if self.scenario == "broken" else 200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -195,7 +197,7 @@ def cheat() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("scenario", ["huge", "no json", "broken", "silent", "changing"])
+@pytest.mark.parametrize("scenario", ["huge", "no json", "nested", "broken", "silent", "changing"])
 def test_a_server_that_does_not_answer_as_opa_does_is_a_deny(cheat, scenario):
     policy = OpaPolicy(cheat, seconds=0.5)
     assert ask(policy).effect == "allow"

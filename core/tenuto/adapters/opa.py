@@ -117,7 +117,7 @@ class OpaPolicy:
             if answer.status != 200 or len(text) > ANSWER_BYTES_MAX:
                 raise OpaAway(f"it answers {method} {path} with {answer.status} and {len(text):,} bytes.")
             found = json.loads(text)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise OpaAway(f"{method} {path} gave no answer ({type(error).__name__}: {error}).") from error
         finally:
             connection.close()
