@@ -40,6 +40,10 @@ class HeadsMoved(Busy):
     """Another writer moved a session head or a key since the caller looked; nothing was written. Look again and repeat."""
 
 
+class LedgerFull(TenutoError):
+    """The tables have no partition for the next positions: nothing was written, and nothing is lost, until one is made."""
+
+
 class NotOwner(TenutoError):
     """Another process owns this partition now; the caller must stop."""
 
@@ -161,8 +165,8 @@ class LedgerStore(LedgerReader, Protocol):
     def append(self, batch: Batch) -> range:
         """Append and return the positions given.
 
-        Raises AlreadyAppended, HeadsMoved (also when a record to unpark is not there), NotOwner; any of them means that
-        nothing was written. Busy means that it was not learned: `claim` again, which tells by the offset. May be repeated
+        Raises AlreadyAppended, HeadsMoved (also when a record to unpark is not there), NotOwner, LedgerFull; any of them
+        means that nothing was written. Busy means that it was not learned: `claim` again, which tells by the offset. May be repeated
         harmlessly with the same batch: the consumer offset makes the second attempt raise AlreadyAppended.
         """
         ...

@@ -1,12 +1,12 @@
-"""What is kept and what goes, in OCSF: legal holds. A hold is a rule that changes, as policies are; it is named by its name."""
+"""What is kept and what goes, in OCSF: legal holds, which are rules that change as policies do, and retention."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tenuto.events import Event, HoldLifted, HoldPlaced
+from tenuto.events import Event, HoldLifted, HoldPlaced, RetentionApplied
 
-from .ocsf_classes import ENTITY_MANAGEMENT, Mapped, NotMapped
+from .ocsf_classes import DATASTORE_ACTIVITY, ENTITY_MANAGEMENT, Mapped, NotMapped
 
 
 def hold_mapped(event: Event) -> Mapped:
@@ -18,6 +18,17 @@ def hold_mapped(event: Event) -> Mapped:
             return Mapped(ENTITY_MANAGEMENT, "Create", {"entity": _hold(name) | ({"data": data} if data else {})}, "Medium")
         case HoldLifted(hold=name):
             return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": _hold(name)}, "Medium")
+    raise NotMapped(event.kind)
+
+
+def retention_mapped(event: Event) -> Mapped:
+    """Return what left the database as Datastore Activity, with the positions that an archive holds now."""
+    match event:
+        case RetentionApplied(log_origin=origin, first=first, last=last):
+            database = {"name": origin, "type": "append-only log", "type_id": 99}
+            gone = {"uid": f"{first}-{last}", "name": f"positions {first} to {last}"}
+            attributes = {"database": database, "table": gone, "type": "Database", "type_id": 1}
+            return Mapped(DATASTORE_ACTIVITY, "Delete", attributes, "Low")
     raise NotMapped(event.kind)
 
 

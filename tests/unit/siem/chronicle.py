@@ -43,6 +43,7 @@ from tenuto.events import (
     RecordLost,
     RecordPurged,
     RecordRefused,
+    RetentionApplied,
     RunFinished,
     RunStarted,
     SecretLeaked,
@@ -179,6 +180,7 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("root", KeyRevoked, {"subject": "spare", "subject_key_id": _key("spare 2").key_id, "reason": "compromised"}),
     ("root", HoldPlaced, {"hold": "case-12", "run": RUN, "first": 3, "last": 9}),
     ("root", HoldLifted, {"hold": "case-12"}),
+    ("root", RetentionApplied, {"first": 0, "last": 255, "minimum": 256, "archive": OTHER_DIGEST}),
     ("pipeline", RunFinished, {"run": RUN, "outcome": "refused"}),
     ("pipeline", SessionClosed, {"outcome": "completed"}),
 )  # fmt: skip
