@@ -202,6 +202,8 @@ def replay(
 
 
 def _walk_live(settings: Settings, trust: Trust) -> bool:
+    from contextlib import closing
+
     from tenuto.errors import NotConfigured
     from tenuto.log.tiles import TileFolder
     from tenuto.wiring import open_follower, open_reader
@@ -214,7 +216,8 @@ def _walk_live(settings: Settings, trust: Trust) -> bool:
     except NotConfigured:
         follower, opens = open_follower(settings, payloads=False), False
     walked = Walked(trust, opens_payloads=opens)
-    return walk_log(follower, walked, settings.state / "verify", TileFolder(settings.tiles), open_reader(settings))
+    with closing(open_reader(settings)) as live:
+        return walk_log(follower, walked, settings.state / "verify", TileFolder(settings.tiles), live)
 
 
 def _print_log(follower: Follower, selection: Selection, *, follow: bool) -> int:

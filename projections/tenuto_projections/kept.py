@@ -7,7 +7,8 @@ compared with what the verified events say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +63,15 @@ def verify_kept(retained: Retained, live: KeptLedger, tiles: TileFolder) -> Kept
         sentence = f"the minimum index {published} is published, and the retention on record ends before {retained.minimum}"
         raise VerificationFailed(6, sentence)
     return Kept(max((last + 1 for _, last in gone), default=0), tuple(folders))
+
+
+@contextmanager
+def archives_judged() -> Iterator[None]:
+    """Turn a file of an archive that is not what it was into the failure that it is: the log cannot be read from it."""
+    try:
+        yield
+    except ArchiveRefused as refusal:
+        raise VerificationFailed(6, str(refusal)) from refusal
 
 
 def unrecorded(first: int, last: int) -> VerificationFailed:

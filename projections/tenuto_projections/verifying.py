@@ -29,7 +29,7 @@ from tenuto.retention import Retained
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
-from .kept import Kept, KeptLedger, explained, take, verify_kept
+from .kept import Kept, KeptLedger, archives_judged, explained, take, verify_kept
 from .replay.records import Output, tick_lines, tick_records
 from .walked import NOT_DONE, Seen, Walk, Walked, verify_cosigned
 
@@ -55,6 +55,7 @@ class LiveLedger(LedgerReader, KeptLedger, Protocol):
         ...
 
 
+@archives_judged()
 def walk_log(
     follower: Follower,
     walked: Walked,

@@ -1,4 +1,4 @@
-"""One log in three small partitions and a bit, made once; tests spoil copies of it."""
+"""One log in two small partitions and a bit, made once; tests spoil copies of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenuto.embedded import EmbeddedPostgres
 from tests.conftest import TEMPLATE, Database
 from tests.retention.site import LEAVES, Site
 
-FULL = 3
+FULL = 2
 SIZE = FULL * LEAVES + 90
 _NUMBERS = count()
 

@@ -37,7 +37,7 @@ def both(module_site: tuple[Site, Site]) -> Iterator[tuple[RetainedReader, Retai
 
 
 Both = tuple[RetainedReader, RetainedReader]
-PAGES = [(0, 10), (0, 10_000), (LEAVES - 3, 6), (END - 3, 3), (END - 3, 7), (END, 5), (END - 700, 500), (END + 80, 10)]
+PAGES = [(0, 10), (0, 10_000), (LEAVES - 3, 6), (END - 3, 3), (END - 3, 7), (END, 5), (END - 400, 450), (END + 80, 10)]
 
 
 @pytest.mark.parametrize(("start", "limit"), PAGES)
