@@ -4,7 +4,8 @@ Invariants, each with a test of the same number in tests/contracts/ledger_contra
 
  1. Positions have no gaps: they are 0, 1, 2, ... in commit order.
  2. The position of an event is its leaf index in the Merkle tree.
- 3. A stored byte never changes and a stored event never goes away.
+ 3. A stored byte never changes and a stored event never goes away. (Retention moves the oldest partitions into archives,
+    whole and verified, from which every reader goes on being answered.)
  4. The head (tree size and frontier) is always that of exactly the events stored.
  5. An event enters once: what a consumer offset brought in is never brought in again.
  6. Each session is one unbroken chain; its stored head is that of its last event.
