@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tenuto.embedded import EmbeddedPostgres
+from tenuto.verification import Verified
 
 from tests.conftest import TEMPLATE, Database
 from tests.retention.site import LEAVES, Site
@@ -28,6 +29,20 @@ def grown(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     site.grow(SIZE)
     site.seal()
     return site
+
+
+@pytest.fixture(scope="session")
+def before(grown: Site) -> list[Verified]:
+    """All that is in it, as read before anything was dropped."""
+    return grown.read()
+
+
+@pytest.fixture(scope="session")
+def applied(grown: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A copy whose full partitions were dropped. Who spoils it mends it again."""
+    with grown.copy(tmp_path_factory.mktemp("applied")) as copy:
+        copy.apply()
+        yield copy
 
 
 @pytest.fixture

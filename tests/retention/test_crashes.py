@@ -9,6 +9,7 @@ import pytest
 from tenuto.adapters import partitions
 from tenuto.errors import Busy
 from tenuto.retention import RetentionRefused
+from tenuto.verification import Verified
 
 from tests.retention.site import LEAVES, Crash, Site, crashing
 
@@ -32,27 +33,30 @@ def test_these_are_the_steps(site: Site) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_crash_after_any_step_loses_nothing_and_running_it_again_finishes(site: Site, step: str) -> None:
-    before, cutoff = site.read(), only_the_first(site)
+def test_a_crash_after_any_step_loses_nothing_and_running_it_again_finishes(
+    site: Site, before: list[Verified], step: str
+) -> None:
+    cutoff = only_the_first(site)
     with pytest.raises(Crash):
         site.apply(crashing(step), cutoff)
     assert ("entry_00000" in site.tables()) == (step != STEPS[-1])
     assert site.read()[: len(before)] == before
     site.apply(cutoff=cutoff)
     assert site.tables()[0] == "entry_00001"
-    assert site.tables().count("payload_00000") == 0
-    assert site.read()[: len(before)] == before
+    assert "payload_00000" not in site.tables()
+    after = site.read()
+    assert after[: len(before)] == before
     assert (site.home / "log" / "minimum-index").read_text() == f"{LEAVES}\n"
     assert [path.name for path in site.settings.archives.iterdir()] == [f"{0:012d}-{LEAVES - 1:012d}"]
-    assert sum(one.event.kind == "retention.applied" for one in site.read()) == 1
+    assert sum(one.event.kind == "retention.applied" for one in after) == 1
 
 
 @pytest.mark.parametrize("table", ["entry", "payload"])
 def test_a_detach_that_was_cut_off_in_its_middle_is_finished(
-    site: Site, monkeypatch: pytest.MonkeyPatch, table: str
+    site: Site, before: list[Verified], monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     """Postgres marks the partition first and then waits for those who still read it; in between is a state of its own."""
-    before, cutoff = site.read(), only_the_first(site)
+    cutoff = only_the_first(site)
     monkeypatch.setattr(partitions, "LOCK_SECONDS", 0.3)
     with psycopg.connect(site.database.url()) as slow:
 
@@ -97,6 +101,12 @@ def test_what_is_left_of_a_table_is_not_dropped_while_its_archive_is_away_or_und
     with pytest.raises(RetentionRefused, match="is not in .* not dropped before it is back"):
         site.apply(cutoff=cutoff)
     (tmp_path / "away").rename(archive)
+    manifest = archive / "manifest.json"
+    right = manifest.read_bytes()
+    manifest.write_bytes(right.replace(b'"began": "2026-11', b'"began": "2026-10'))
+    with pytest.raises(RetentionRefused, match="is not in .* not dropped before it is back"):
+        site.apply(cutoff=cutoff)
+    manifest.write_bytes(right)
     site.hold("case-1", first=0, last=0)
     with pytest.raises(RetentionRefused, match="case-1"):
         site.apply(cutoff=cutoff)

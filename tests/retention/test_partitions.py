@@ -9,6 +9,7 @@ from tenuto.cli.status import room_line
 from tenuto.errors import Busy, NotConfigured
 from tenuto.ledger import LedgerFull
 from tenuto.migrating import migrate
+from tenuto.wiring import ROLES
 
 from tests.conftest import Database
 from tests.retention.site import LEAVES, Site
@@ -28,15 +29,6 @@ def test_the_next_partitions_are_made_behind_the_last_with_its_indexes_and_right
         assert len(indexes) == columns
     assert site.sql("SELECT attstorage FROM pg_attribute WHERE attrelid = %s::regclass AND attname = 'body'",
                     f"ledger.payload_{made[0].number}") == [("e",)]  # fmt: skip
-
-
-def test_events_go_on_into_the_partitions_that_were_made(site: Site) -> None:
-    with Partitions(site.database.url()) as tables:
-        last = tables.attached()[-1].last
-        tables.prepare(leaves=LEAVES, ahead=10)
-    site.grow(last + 20)
-    site.seal()
-    assert len(site.read()) == last + 20
 
 
 def test_at_the_end_of_the_last_partition_ingest_stops_and_nothing_is_lost(site: Site) -> None:
@@ -73,24 +65,22 @@ def test_migrating_again_makes_room_in_time(database: Database) -> None:
     assert there[-1].last == (13 + EMPTY_AHEAD) * PARTITION_LEAVES - 1
 
 
-@pytest.mark.parametrize("leaves", [0, -256, 255, 257])
-def test_a_partition_holds_whole_bundles(database: Database, leaves: int) -> None:
-    with Partitions(database.url()) as tables, pytest.raises(NotConfigured, match="multiple of 256"):
-        tables.prepare(leaves=leaves)
+def test_a_partition_holds_whole_bundles_and_two_owners_take_turns(database: Database) -> None:
+    with Partitions(database.url()) as tables:
+        for leaves in (0, -256, 255, 257):
+            with pytest.raises(NotConfigured, match="multiple of 256"):
+                tables.prepare(leaves=leaves)
+        with pytest.raises(Busy, match="Another process"):
+            prepare(database.url())
 
 
-@pytest.mark.parametrize("role", ["tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console"])
-def test_only_the_owner_makes_and_drops_partitions(database: Database, role: str) -> None:
-    with Partitions(database.url(role)) as tables:
-        for forbidden in (lambda: tables.prepare(leaves=256, ahead=20), lambda: tables.drop("00000")):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                forbidden()
-    assert empty_partitions(database.url(role)) == 15
-
-
-def test_two_owners_take_turns(database: Database) -> None:
-    with Partitions(database.url()), pytest.raises(Busy, match="Another process"):
-        prepare(database.url())
+def test_only_the_owner_makes_and_drops_partitions(database: Database) -> None:
+    for role in ROLES:
+        with Partitions(database.url(role)) as tables:
+            for forbidden in (lambda one: one.prepare(leaves=256, ahead=20), lambda one: one.drop("00000")):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    forbidden(tables)
+        assert empty_partitions(database.url(role)) == 15
 
 
 def test_status_warns_when_little_room_is_left() -> None:

@@ -10,10 +10,13 @@ import pytest
 from tenuto.adapters.postgres import PostgresLedger, open_datastore
 from tenuto.adapters.retained import RetainedLedger, RetainedReader
 from tenuto.adapters.tilefiles import TileLedger
-from tenuto.archive import ArchiveMissing, ArchiveRefused
+from tenuto.archive import ArchiveMissing, ArchiveRefused, verify_archive
 from tenuto.header import decode
+from tenuto.log.merkle import Frontier
 from tenuto.log.proof import inclusion_proof, verify_inclusion
 from tenuto.log.tiles import TileFolder
+from tenuto.trust import load_trust
+from tenuto.verification import Verified
 from tenuto.wiring import open_hashes, open_reader, open_shelf
 
 from tests.retention.conftest import FULL
@@ -22,17 +25,10 @@ from tests.retention.site import LEAVES, Site
 END = FULL * LEAVES
 
 
-@pytest.fixture(scope="module")
-def module_site(grown: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Site]]:
-    """Before and after; nobody changes either."""
-    with grown.copy(tmp_path_factory.mktemp("reading")) as after:
-        after.apply()
-        yield grown, after
-
-
 @pytest.fixture
-def both(module_site: tuple[Site, Site]) -> Iterator[tuple[RetainedReader, RetainedReader]]:
-    with closing(open_reader(module_site[0].settings)) as before, closing(open_reader(module_site[1].settings)) as after:
+def both(grown: Site, applied: Site) -> Iterator[tuple[RetainedReader, RetainedReader]]:
+    """Readers of the same log before and after."""
+    with closing(open_reader(grown.settings)) as before, closing(open_reader(applied.settings)) as after:
         yield before, after
 
 
@@ -60,12 +56,11 @@ def test_kinds_are_found_in_the_archives_too(both: Both, kinds: tuple[str, ...],
     assert after.read_kinds(kinds, start, limit) == before.read_kinds(kinds, start, limit)
 
 
-def test_an_event_is_found_by_its_session_wherever_it_is(module_site: tuple[Site, Site]) -> None:
-    before, after = module_site
-    wanted = [(one.event.session, one.event.seq) for one in before.read(payloads=False)[:: LEAVES // 3]]
-    url = after.database.url("tenuto_ingest")
+def test_an_event_is_found_by_its_session_wherever_it_is(applied: Site, before: list[Verified]) -> None:
+    wanted = [(one.event.session, one.event.seq) for one in before[:: LEAVES // 3]]
+    url = applied.database.url("tenuto_ingest")
     with closing(PostgresLedger(open_datastore(url), url)) as tables:
-        ledger = RetainedLedger(tables, open_shelf(after.settings), TileFolder(after.settings.tiles))
+        ledger = RetainedLedger(tables, open_shelf(applied.settings), TileFolder(applied.settings.tiles))
         unknown = (wanted[0][0], 10**6)
         found = ledger.states_at([*wanted, unknown])
     assert found.keys() == set(wanted)
@@ -73,9 +68,9 @@ def test_an_event_is_found_by_its_session_wherever_it_is(module_site: tuple[Site
 
 
 def test_without_its_archive_a_reader_of_payloads_is_told_which_positions_and_which_folder(
-    module_site: tuple[Site, Site], tmp_path: Path
+    applied: Site, tmp_path: Path
 ) -> None:
-    settings = module_site[1].settings.model_copy(update={"archive": tmp_path / "empty"})
+    settings = applied.settings.model_copy(update={"archive": tmp_path / "empty"})
     with closing(open_reader(settings)) as reader:
         with pytest.raises(ArchiveMissing, match=f"position 0 to {END - 1} are not in .*{tmp_path}/empty.*TENUTO_ARCHIVE"):
             reader.read(LEAVES + 2, 5)
@@ -86,14 +81,15 @@ def test_without_its_archive_a_reader_of_payloads_is_told_which_positions_and_wh
         assert [entry.position for entry in reader.read(0, 600, payloads=False)] == list(range(600))
 
 
-def test_one_archive_that_is_away_is_named_by_its_own_positions(site: Site, tmp_path: Path) -> None:
-    site.apply()
-    away = site.settings.archives / f"{LEAVES:012d}-{2 * LEAVES - 1:012d}"
+def test_one_archive_that_is_away_is_named_by_its_own_positions(applied: Site, tmp_path: Path) -> None:
+    away = applied.settings.archives / f"{LEAVES:012d}-{2 * LEAVES - 1:012d}"
     away.rename(tmp_path / "away")
-    with closing(open_reader(site.settings)) as reader:
+    with closing(open_reader(applied.settings)) as reader:
         assert len(reader.read(0, LEAVES)) == LEAVES
         with pytest.raises(ArchiveMissing) as caught:
             reader.read(LEAVES - 1, 2)
+        (tmp_path / "away").rename(away)
+        assert len(reader.read(LEAVES - 1, 2)) == 2
         assert (caught.value.first, caught.value.last) == (LEAVES, 2 * LEAVES - 1)
 
 
@@ -108,49 +104,47 @@ def test_a_row_that_is_missing_from_its_table_is_not_filled_in_from_an_archive(s
         site.read()
 
 
-def test_a_file_of_an_archive_that_was_changed_is_refused_when_it_is_read(site: Site) -> None:
-    site.apply()
-    file = site.settings.archives / f"{0:012d}-{LEAVES - 1:012d}" / "payloads" / "000000000"
-    file.write_bytes(file.read_bytes()[:-1])
-    with closing(open_reader(site.settings)) as reader:
+def test_a_file_of_an_archive_that_was_changed_is_refused_when_it_is_read(applied: Site) -> None:
+    file = applied.settings.archives / f"{0:012d}-{LEAVES - 1:012d}" / "payloads" / "000000000"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1])
+    with closing(open_reader(applied.settings)) as reader:
         assert len(reader.read(0, LEAVES, payloads=False)) == LEAVES
         with pytest.raises(ArchiveRefused, match="payloads/000000000 is not the file that was archived"):
             reader.read(0, LEAVES)
+        file.write_bytes(data)
+        assert len(reader.read(0, LEAVES)) == LEAVES
 
 
-def test_after_pruning_events_and_proofs_come_from_the_archives(site: Site) -> None:
-    before, bundles = site.read(), site.settings.tiles / "tile" / "entries"
+def test_after_pruning_events_and_proofs_come_from_the_archives(site: Site, before: list[Verified]) -> None:
+    bundles = site.settings.tiles / "tile" / "entries"
     assert site.apply(prune=True)
     assert sorted(path.name for path in bundles.iterdir()) == [f"{FULL:03d}.p"]
-    assert site.read()[: len(before)] == before
+    events = site.read()
+    assert events[: len(before)] == before
     size = site.size()
-    root = site.read(payloads=False)
     tree = TileLedger(site.settings.tiles, size, open_shelf(site.settings)).head()
     hashes = open_hashes(site.settings)
-    from tenuto.log.merkle import Frontier
-
     signed = Frontier.from_bytes(size, tree.frontier).root()
     for position in (0, LEAVES - 1, LEAVES, size - 1):
-        verify_inclusion(root[position].leaf, position, size, inclusion_proof(position, size, hashes), signed)
+        verify_inclusion(events[position].leaf, position, size, inclusion_proof(position, size, hashes), signed)
     assert site.apply(prune=True) == []
 
 
-def test_a_purge_reaches_an_archive_and_leaves_it_true(site: Site) -> None:
-    from tenuto.archive import verify_archive
-    from tenuto.trust import load_trust
-
-    site.apply()
-    position = next(one.position for one in site.read() if one.payload is not None)
-    shelf = open_shelf(site.settings)
+def test_a_purge_reaches_an_archive_and_leaves_it_true(applied: Site, before: list[Verified]) -> None:
+    position = next(one.position for one in before if one.payload is not None)
+    shelf = open_shelf(applied.settings)
     archive = shelf.at(position)
     assert archive is not None
     key = archive.read(position, position + 1, payloads=True)[0].payload.wrapped_key  # type: ignore[union-attr]
-    digest = archive.digest
+    digest, keys = archive.digest, archive.folder / "keys" / f"{position // LEAVES:09d}"
+    kept = keys.read_bytes()
     shelf.forget([position, position + 1, 10**9])
     assert archive.read(position, position + 1, payloads=True)[0].payload is None
     assert archive.read(position + 3, position + 4, payloads=True)[0].payload is not None
-    fresh = open_shelf(site.settings).at(position)
+    fresh = open_shelf(applied.settings).at(position)
     assert fresh is not None
     assert fresh.digest == digest
-    verify_archive(fresh, load_trust(site.home))
+    verify_archive(fresh, load_trust(applied.home))
     assert not any(key in file.read_bytes() for file in archive.folder.rglob("*") if file.is_file())
+    keys.write_bytes(kept)
