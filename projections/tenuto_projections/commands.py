@@ -96,7 +96,7 @@ def verify(
     from .verifying import walk_log
 
     if (since is not None and bundled is None) or sum(one is not None for one in (files, bundled, archived)) > 1:
-        _fail("--since belongs to --bundle; --bundle, --archive and --log stand instead of one another.", USAGE)
+        _fail("--since belongs to --bundle, and --bundle or --archive stands instead of --log.", USAGE)
     if bundled is not None:
         from .bundle_commands import verify_folder
 
