@@ -14,6 +14,7 @@ from .adapters import keyfiles
 from .adapters.kafka import KafkaBus
 from .adapters.kafka_access import KafkaAccess
 from .adapters.kafka_rights import DELIVERY, INGEST
+from .adapters.opa import OpaPolicy
 from .adapters.partitions import Partitions
 from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
 from .adapters.retained import RetainedHashes, RetainedLedger, RetainedReader
@@ -39,7 +40,7 @@ from .log.tiles import TileFolder
 from .log.witness import Witness
 from .log.witnessing import parse_policy
 from .mailbox import Mailbox
-from .policy import load_policy
+from .policy import Policy, load_policy
 from .recorder import Recorder
 from .retention import Partition, Retention
 from .salvage import losses_told, open_spool
@@ -289,11 +290,20 @@ def open_recorder(settings: Settings, author: str, *, software: str, receipts: b
 
 
 def open_gate(settings: Settings, recorder: Recorder, *, policies: Sequence[Path] = ()) -> Gate:
-    """Return the gate for an author's tools; it recomputes every approval from the verified ledger."""
+    """Return the gate for an author's tools, under `policies` or what the settings name; it recomputes every approval."""
     return Gate(
         recorder=recorder,
         follower=open_follower(settings, payloads=False),
-        policy=load_policy(policies),
+        policy=load_policy(policies) if policies else open_policy(settings.policy),
         clock=SystemClock(),
         new_id=new_uuid7,
     )
+
+
+def open_policy(sources: str | None) -> Policy:
+    """Return the policy at `sources`, as the setting `policy` has it; raises NotConfigured when it cannot be used."""
+    if sources is None:
+        return load_policy()
+    if sources.startswith(("http://", "https://")):
+        return OpaPolicy(sources)
+    return load_policy([Path(source.strip()) for source in sources.split(",")])
