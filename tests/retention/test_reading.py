@@ -11,6 +11,7 @@ from tenuto.adapters.postgres import PostgresLedger, open_datastore
 from tenuto.adapters.retained import RetainedLedger, RetainedReader
 from tenuto.adapters.tilefiles import TileLedger
 from tenuto.archive import ArchiveMissing, ArchiveRefused, verify_archive
+from tenuto.archive import shelf as shelf_module
 from tenuto.header import decode
 from tenuto.log.merkle import Frontier
 from tenuto.log.proof import inclusion_proof, verify_inclusion
@@ -148,3 +149,12 @@ def test_a_purge_reaches_an_archive_and_leaves_it_true(applied: Site, before: li
     verify_archive(fresh, load_trust(applied.home))
     assert not any(key in file.read_bytes() for file in archive.folder.rglob("*") if file.is_file())
     keys.write_bytes(kept)
+
+
+def test_only_the_archives_used_last_are_kept_open(applied: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf_module, "OPEN_MAX", 1)
+    shelf = open_shelf(applied.settings)
+    one, other = shelf.at(0), shelf.at(LEAVES)
+    assert shelf.at(LEAVES + 1) is other
+    assert shelf.at(0) is not one
+    assert shelf.at(END + LEAVES) is None

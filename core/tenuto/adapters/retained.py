@@ -168,19 +168,19 @@ class RetainedLedger(RetainedReader):
     def states_at(self, places: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], bytes]:
         """Return what is stored at these places; an old record that is delivered again is looked up in the archives."""
         found = self._ledger.states_at(places)
-        unknown = [place for place in places if place not in found]
-        if unknown and (minimum := self.minimum()):
-            for archive in self._all_archives(minimum):
-                for place in unknown:
-                    number = archive.index.find(*place)
-                    if number is not None:
-                        position = archive.manifest.first + number
-                        found[place] = archive.read(position, position + 1, payloads=False)[0].state
+        unknown = {place for place in places if place not in found}
+        if not unknown or not (minimum := self.minimum()):
+            return found
+        for first, last in reversed(list(self._gone(0, minimum))):
+            archive = self._archive(first, last)
+            here = {place: number for place in unknown if (number := archive.index.find(*place)) is not None}
+            for place, number in here.items():
+                position = archive.manifest.first + number
+                found[place] = archive.read(position, position + 1, payloads=False)[0].state
+            unknown -= here.keys()
+            if not unknown:
+                break
         return found
-
-    def _all_archives(self, minimum: int) -> Iterator[Archive]:
-        for first, last in self._gone(0, minimum):
-            yield self._archive(first, last)
 
 
 class RetainedHashes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import NotConfigured
@@ -12,6 +11,8 @@ from . import layout
 from .layout import ArchiveRefused
 from .reading import Archive
 
+OPEN_MAX = 4
+"""So many archives are kept open, those used last: the index of one may have 29 MB."""
 _NAME = re.compile(r"([0-9]{12,16})-([0-9]{12,16})")
 
 
@@ -50,13 +51,15 @@ class Shelf:
         if not (self.folder / name).is_dir():
             self._open.pop(name, None)
             return None
-        archive = self._open.get(name)
+        archive = self._open.pop(name, None)
         if archive is None:
             archive = Archive(self.folder / name)
             said = archive.manifest
             if (said.origin, said.first, said.last) != (self._origin, first, last):
                 raise ArchiveRefused(f"{archive.folder} is about {said.first} to {said.last} of the log {said.origin}.")
-            self._open[name] = archive
+        self._open[name] = archive
+        if len(self._open) > OPEN_MAX:
+            del self._open[next(iter(self._open))]
         return archive
 
     def at(self, position: int) -> Archive | None:
@@ -70,13 +73,6 @@ class Shelf:
         """Return the 256 entries of a bundle of the log, or None when no archive has it."""
         archive = self.at(number * TILE_WIDTH)
         return None if archive is None else archive.entries(number)
-
-    def before(self, end: int) -> Iterator[Archive]:
-        """Yield, in order, the archives of positions below `end`."""
-        for first, last in self.ranges():
-            archive = self.find(first, last) if last < end else None
-            if archive is not None:
-                yield archive
 
     def forget(self, positions: list[int]) -> None:
         """Take away the keys of the payloads at these positions, wherever an archive has one: a purge reaches archives too."""
