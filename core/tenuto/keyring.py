@@ -24,6 +24,7 @@ _GATE = frozenset({
     "approval.revoked",
 })  # fmt: skip
 _MESSAGES = frozenset({"message.sent", "message.delivered", "message.refused"})
+_HOLDS = frozenset({"hold.placed", "hold.lifted"})
 _AGENT = _GATE | _MESSAGES | frozenset({
     "decision.made", "run.finished", "deployment.started", "deployment.healthy", "deployment.unhealthy",
     "deployment.rolled_back", "deployment.quarantined", "drift.detected", "drift.reverted", "secret.leaked",
@@ -33,7 +34,8 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 ENTITLED: Mapping[str, frozenset[str]] = {
     "root": _OWN
     | {"key.registered", "policy.changed", "record.purged", "reviewer.enrolled", "reviewer.limited"}
-    | {"passkey.enrolled", "passkey.revoked"},
+    | {"passkey.enrolled", "passkey.revoked", "retention.applied"}
+    | _HOLDS,
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
@@ -47,6 +49,8 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     | {"approval.opened", "approval.viewed", "approval.signed", "passkey.offered"},
     "router": _OWN | {"approval.assigned", "spotcheck.drawn"},
     "administrator": _OWN | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled"},
+    "custodian": _OWN | _HOLDS,
+    "keeper": _OWN | _GATE | {"retention.applied"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

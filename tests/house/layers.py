@@ -24,11 +24,13 @@ PACKAGES: Mapping[str, frozenset[str]] = {
 # and the records; what writes to it is high. `bus` is a port too, and knows how large an envelope may be.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("words", frozenset({"errors", "clock", "events", "settings"})),
-    ("bytes", frozenset({"signing", "sheaf", "payload", "envelope", "header", "log", "bus", "documents", "trust", "ledger"})),
-    ("judgement", frozenset({"keyring", "verification", "following", "approvals", "policy", "bundle"})),
+    ("bytes", frozenset({
+        "signing", "sheaf", "payload", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
+    })),
+    ("judgement", frozenset({"keyring", "verification", "following", "approvals", "holding", "policy", "bundle"})),
     ("road", frozenset({
         "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "gate", "toolcall", "seeing",
-        "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding", "router", "writing",
+        "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding", "router", "writing", "retention",
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),
     ("wiring", frozenset({

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from . import demo, kafka, keys, passkeys, processes, reviewers, status, tiles, up
+from . import demo, hold, kafka, keys, passkeys, processes, retention, reviewers, status, tiles, up
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add init, key, passkey, reviewer, kafka, tiles, ingest, seal, witness, deliver, route, up, status and demo."""
-    for part in (keys, passkeys, reviewers, kafka, tiles, up, status, processes, demo):
+    """Add init, key, passkey, reviewer, hold, retention, kafka, tiles, the processes, up, status and demo."""
+    for part in (keys, passkeys, reviewers, hold, retention, kafka, tiles, up, status, processes, demo):
         part.add_commands(app)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 SOFTWARE = "tenuto-key"
-ROLES = ("agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "router", "administrator")
+ROLES = (
+    "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "router", "administrator",
+    "custodian", "keeper",
+)  # fmt: skip
 REASONS = ("compromised", "retired", "lost", "owner_left")
 
 Author = Annotated[str, typer.Argument(help="Name of the author, such as code-review.")]

@@ -31,6 +31,7 @@ from .deployment import (
     DeploymentUnhealthy,
 )
 from .drift import DriftDetected, DriftReverted
+from .hold import HoldLifted, HoldPlaced
 from .key import KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .passkey import PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
@@ -44,6 +45,7 @@ from .record import (
     RecordSpooled,
     RecordUnaccounted,
 )
+from .retention import RetentionApplied
 from .reviewer import ReviewerEnrolled, ReviewerLimited
 from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
@@ -70,6 +72,8 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     DriftDetected, DriftReverted,
     RecordRefused, RecordGap, RecordEquivocation, RecordPurged, RecordLost, RecordSpooled,
     RecordUnaccounted,
+    HoldPlaced, HoldLifted,
+    RetentionApplied,
 )  # fmt: skip
 
 IN_SHEAF: frozenset[type[Event]] = frozenset(
@@ -112,6 +116,8 @@ __all__ = [
     "DriftDetected",
     "DriftReverted",
     "Event",
+    "HoldLifted",
+    "HoldPlaced",
     "KeyRegistered",
     "KeyRevoked",
     "KeyRotated",
@@ -130,6 +136,7 @@ __all__ = [
     "RecordRefused",
     "RecordSpooled",
     "RecordUnaccounted",
+    "RetentionApplied",
     "ReviewerEnrolled",
     "ReviewerLimited",
     "RunFinished",

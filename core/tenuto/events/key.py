@@ -7,7 +7,8 @@ from typing import Literal
 from .base import Event, Hash, Name
 
 Role = Literal[
-    "root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "router", "administrator"
+    "root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "router", "administrator",
+    "custodian", "keeper",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from tenuto import header as headers
+from tenuto.archive import Shelf
 from tenuto.events import ToolStarted
 from tenuto.ledger import Head, Recorded, SessionHead
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
@@ -60,6 +61,13 @@ class Live:
 
     def stray_payloads(self) -> int:
         return self.stray
+
+    def attached(self) -> list[tuple[int, int]]:
+        return [(0, 2**20 - 1)]
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(Path("nowhere"), self.ledger.trust.origin)
 
     def _asked(self, name: str) -> None:
         happens = self._before.pop(name, None)

@@ -1,0 +1,36 @@
+"""What is kept and what goes, in OCSF: legal holds, which are rules that change as policies do, and retention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenuto.events import Event, HoldLifted, HoldPlaced, RetentionApplied
+
+from .ocsf_classes import DATASTORE_ACTIVITY, ENTITY_MANAGEMENT, Mapped, NotMapped
+
+
+def hold_mapped(event: Event) -> Mapped:
+    """Return a legal hold as Entity Management: created when it is placed, deleted when it is lifted."""
+    match event:
+        case HoldPlaced(hold=name, run=run, first=first, last=last):
+            covers = {"run": run, "first": first, "last": last}
+            data = {what: value for what, value in covers.items() if value is not None}
+            return Mapped(ENTITY_MANAGEMENT, "Create", {"entity": _hold(name) | ({"data": data} if data else {})}, "Medium")
+        case HoldLifted(hold=name):
+            return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": _hold(name)}, "Medium")
+    raise NotMapped(event.kind)
+
+
+def retention_mapped(event: Event) -> Mapped:
+    """Return what left the database as Datastore Activity, with the positions that an archive holds now."""
+    match event:
+        case RetentionApplied(log_origin=origin, first=first, last=last):
+            database = {"name": origin, "type": "append-only log", "type_id": 99}
+            gone = {"uid": f"{first}-{last}", "name": f"positions {first} to {last}"}
+            attributes = {"database": database, "table": gone, "type": "Database", "type_id": 1}
+            return Mapped(DATASTORE_ACTIVITY, "Delete", attributes, "Low")
+    raise NotMapped(event.kind)
+
+
+def _hold(name: str) -> dict[str, Any]:
+    return {"uid": name, "name": name, "type": "Legal hold", "type_id": 99}
