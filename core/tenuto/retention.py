@@ -38,12 +38,11 @@ from .following import Follower
 from .holding import Holds
 from .ledger import LedgerReader
 from .log.durable import write_durably
-from .log.tiles import TileFolder
+from .log.tiles import MINIMUM_FILE, TileFolder
 from .log.witnessing import parse_policy, verify_policy
 from .trust import Trust
 from .verification import Verified
 
-MINIMUM_FILE = "minimum-index"
 """Beside `checkpoint`: one line, the first position that is published for certain. C2SP tlog-tiles has the notion and no file."""
 PAGE_EVENTS = 512
 COSIGNATURE_SECONDS_MAX = 6.0

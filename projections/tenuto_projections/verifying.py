@@ -30,7 +30,7 @@ from tenuto.log.folder import Examined, HistoriesDiffer, Signers, examine
 from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
 from tenuto.log.witnessing import parse_policy
-from tenuto.retention import Retained
+from tenuto.retention import Retained, published_minimum
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
@@ -169,7 +169,7 @@ def _verify_published(follower: Follower, tiles: TileFolder, trust: Trust, shelf
     try:
         pruned = (lambda _: None) if shelf is None else shelf.bundle
         verify_tiles(tiles, follower.checkpoint.size, follower.checkpoint.root, pruned)
-        return examine(tiles, follower.checkpoint.size, signers)
+        return examine(tiles, follower.checkpoint.size, signers, published_minimum(tiles.path))
     except (TilesRefused, TileMissing) as trouble:
         raise VerificationFailed(6, f"the published files are not those of the log: {trouble}") from trouble
     except HistoriesDiffer as refusal:

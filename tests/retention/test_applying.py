@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from tenuto.archive import Archive
 from tenuto.events import RetentionApplied
-from tenuto.retention import MINIMUM_FILE, RetentionRefused
+from tenuto.log.tiles import MINIMUM_FILE
+from tenuto.retention import RetentionRefused
 from tenuto.verification import Verified
 
 from tests.retention.conftest import FULL, SIZE

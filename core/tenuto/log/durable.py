@@ -81,4 +81,4 @@ def flush_folder(folder: Path) -> None:
 def move_durably(source: Path, target: Path) -> None:
     """Move a folder, whose files are durable already, to a place beside it that is free; on return that is durable too."""
     source.rename(target)
-    _flush_folder(target.parent)
+    flush_folder(target.parent)

@@ -17,7 +17,18 @@ from .checkpoint import CheckpointRefused, parse_checkpoint
 from .merkle import HASH_BYTES
 from .note import NoteRefused, NoteVerifier, open_note, parse_vkey
 from .proof import tree_root
-from .tiles import CHECKPOINT_FILE, ENTRIES, TILE_HEIGHT, TILE_WIDTH, TileFolder, TilesRefused, split_bundle, tile_path
+from .tiles import (
+    CHECKPOINT_FILE,
+    ENTRIES,
+    MINIMUM_FILE,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    TileFolder,
+    TileMissing,
+    TilesRefused,
+    split_bundle,
+    tile_path,
+)
 
 _TILE = re.compile(r"tile/([0-9]{1,2}|entries)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([0-9]{1,3}))?")
 
@@ -49,18 +60,21 @@ class Signers:
     witnesses: Sequence[NoteVerifier]
 
 
-def examine(folder: TileFolder, size: int, signers: Signers) -> Examined:
+def examine(folder: TileFolder, size: int, signers: Signers, minimum: int = 0) -> Examined:
     """Look at every file of a folder whose tree over `size` entries passed `verify_tiles`.
+
+    minimum: the minimum index; the root of a kept checkpoint below it cannot be computed where its tiles were pruned, and
+    is not compared there.
 
     Raises TilesRefused, ArchiveRefused or HistoriesDiffer naming the first file that says something else. A file that goes
     away meanwhile, as partial tiles do, is not looked at.
     """
     files, notes, foreign, beyond = 0, 0, list[str](), list[str]()
     for name, data in _files(folder.path):
-        if name == CHECKPOINT_FILE:
+        if name in (CHECKPOINT_FILE, MINIMUM_FILE):
             files += 1
         elif name.startswith(f"{ARCHIVE_FOLDER}/") and not Path(name).name.startswith("."):
-            reaches, count = _examine_notes(folder, name, data, size, signers)
+            reaches, count = _examine_notes(folder, name, data, (size, minimum), signers)
             files, notes = files + 1, notes + count
             beyond += [name] if reaches else []
         elif (place := _place(name)) is not None:
@@ -111,7 +125,10 @@ def _reaches_beyond(folder: TileFolder, name: str, data: bytes, place: tuple[int
     return there < width
 
 
-def _examine_notes(folder: TileFolder, name: str, data: bytes, size: int, signers: Signers) -> tuple[bool, int]:
+def _examine_notes(
+    folder: TileFolder, name: str, data: bytes, between: tuple[int, int], signers: Signers
+) -> tuple[bool, int]:
+    size, minimum = between
     notes, beyond = split_notes(name, data), False
     keys = [parse_vkey(signers.log_key), *signers.witnesses]
     for covered, note in notes.items():
@@ -122,7 +139,16 @@ def _examine_notes(folder: TileFolder, name: str, data: bytes, size: int, signer
             raise ArchiveRefused(f"{name} holds a note over {covered} entries that does not hold: {refusal}") from refusal
         if covered > size:
             beyond = True
-        elif tree_root(covered, folder) != checkpoint.root:
+        elif _root(covered, folder, minimum) not in (None, checkpoint.root):
             sentence = f"{name} holds a checkpoint over {covered} entries, signed by this log, with another root than this tree"
             raise HistoriesDiffer(f"{sentence} has: the log signed two histories.")
     return beyond, len(notes)
+
+
+def _root(covered: int, folder: TileFolder, minimum: int) -> bytes | None:
+    try:
+        return tree_root(covered, folder)
+    except TileMissing:
+        if covered >= minimum:
+            raise
+        return None

@@ -27,6 +27,7 @@ ENTRY_BYTES_MAX = 65_535
 FILE_BYTES_MAX = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
 """What a full entry bundle may have, the largest of the three kinds of files; nobody reads on in a larger one."""
 CHECKPOINT_FILE = "checkpoint"
+MINIMUM_FILE = "minimum-index"
 ENTRIES = "entries"
 _CACHED_TILES = 128
 _LENGTH = struct.Struct(">H")
