@@ -9,7 +9,7 @@ from tenuto.approvals import NotGranted
 from tenuto.approvals.roster import CAP_WINDOW, DECISIONS_PER_HOUR_MAX
 from tenuto.events import ReviewerEnrolled, ReviewerLimited
 
-from tests.unit.approvals.histories import AGENT, AGENT_OWNER, DIGEST, INITIATOR, OTHER_DIGEST, START, History
+from tests.unit.approvals.histories import AGENT, AGENT_OWNER, INITIATOR, OTHER_DIGEST, START, History
 
 
 def refused(history: History, asked: object, rule: int) -> str:
