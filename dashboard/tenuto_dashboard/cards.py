@@ -28,8 +28,8 @@ def inbox_head(decided: bool) -> Node:
     return box("columns", *(word("", name) for name in ("", "What will change", "Asked by", "Age", last, "Votes", "")))
 
 
-def inbox_row(item: InboxItem, now: datetime) -> Node:
-    """Return one request as a link to its review."""
+def inbox_row(item: InboxItem, now: datetime, whose: str = "") -> Node:
+    """Return one request as a link to its review; `whose` says on which desk it lies."""
     who = box(
         "who", box("strong", item.author), box("soft", f"for {item.initiator}"),
         title=f"{item.author} asks; {item.agent_owner} answers for it; {item.initiator} started it",
@@ -38,7 +38,7 @@ def inbox_row(item: InboxItem, now: datetime) -> Node:
     return link(
         f"row {risk_tone(item.risks)}",
         word("bar"),
-        box("", box("top", box("title", item.title or UNREADABLE), _badges(item)), box("sentence", item.sentence or said_by_header(item))),
+        box("", box("top", box("title", item.title or UNREADABLE), _badges(item)), box("sentence", item.sentence or said_by_header(item)), box("soft", whose) if whose else None),
         who,
         box("when", moment(item.requested, "age")),
         box("when", moment(item.expires, "until") if state == "open" else state_badge(state)),

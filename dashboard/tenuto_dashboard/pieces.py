@@ -110,7 +110,7 @@ def meter(found: Approval) -> Node | None:
 
 
 def looking(name: str) -> Looking:
-    """This session's looking at a request."""
+    """Return what this session has looked at of a request."""
     found: Looking = st.session_state.setdefault(f"{LOOKING} {name}", Looking())
     return found
 

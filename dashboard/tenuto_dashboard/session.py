@@ -26,6 +26,7 @@ from tenuto.trust import load_trust
 from tenuto_projections.fleet import AUTHORS_MAX, Author, fleet
 from tenuto_projections.inbox import ITEMS_MAX, InboxItem, pending
 from tenuto_projections.integrity import Integrity, integrity
+from tenuto_projections.reviewing import Queue, queue
 
 from .decisions import Decision, Door
 
@@ -163,6 +164,11 @@ def snapshot() -> Snapshot:
     here = _integrity()
     waiting, author = _at(here.size, reviewer())
     return Snapshot(here, waiting, author)
+
+
+def desks() -> Queue:
+    """Who has what, what waits, and who has room."""
+    return answer("desks", queue)
 
 
 def answer(name: str, query: Callable[[Connection], Answer], *, fresh: bool = False) -> Answer:

@@ -24,8 +24,8 @@ from tests.console.running import line_of
 class WrittenDoor:
     """Builds the event and appends it, with its document, to a file of JSON lines."""
 
-    def __init__(self, file: Path, author: str) -> None:
-        self._file, self._author, self._number = file, author, 90_000
+    def __init__(self, file: Path, author: str, number: int) -> None:
+        self._file, self._author, self._number = file, author, number
 
     def record(
         self, kind: type[Event], *, document: Document | None = None, run: str | None = None, cause: Sequence[UUID] = (),
@@ -45,9 +45,15 @@ def planted_engine() -> sqlalchemy.Engine:
 
 @st.cache_resource(show_spinner=False)
 def planted_door() -> WrittenDoor:
-    return WrittenDoor(Path(os.environ["PLANTED_DOOR"]), session.reviewer())
+    return WrittenDoor(Path(os.environ["PLANTED_DOOR"]), session.reviewer(), 90_000)
+
+
+@st.cache_resource(show_spinner=False)
+def planted_measure() -> WrittenDoor:
+    return WrittenDoor(Path(os.environ["PLANTED_DOOR"]), session.CONSOLE, 80_000)
 
 
 session.engine = planted_engine  # type: ignore[assignment]
 session.door = planted_door  # type: ignore[assignment]
+session.measure = planted_measure  # type: ignore[assignment]
 app.main()

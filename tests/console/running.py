@@ -64,7 +64,8 @@ def running_console(home: Path, database: str) -> Iterator[Console]:
     settings = Settings(home=home, console_port=free_port())
     console = Console(f"http://{settings.console_address}:{settings.console_port}", home)
     own = {name: value for name, value in os.environ.items() if not name.startswith("TENUTO_")}
-    planted = {"PYTHONPATH": str(ROOT), "PLANTED_DATABASE": database, "PLANTED_DOOR": str(home / "door.jsonl"), "TENUTO_HOME": str(home)}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    planted = {"PYTHONPATH": path, "PLANTED_DATABASE": database, "PLANTED_DOOR": str(home / "door.jsonl"), "TENUTO_HOME": str(home)}
     with (home / "console.log").open("wb") as log:
         process = subprocess.Popen(command_line(settings, SCRIPT), env=own | planted, stdout=log, stderr=log)
         try:

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
-from tenuto.events.approval import ApprovalOpened, ApprovalSigned
+from tenuto.approvals.coverage import first_coverage, next_coverage
+from tenuto.events.approval import ApprovalOpened, ApprovalSigned, ApprovalViewed
 
 from tests.console import hostile, story
 from tests.console.planted import Planted, digest
@@ -114,7 +116,7 @@ def test_a_reader_who_walks_about_is_never_left_before_an_empty_page(visit: Visi
     visit.goto("/inbox")
     for _ in range(2):
         visit.page.locator("a.row").filter(has_text=story.PARTNER.title).click()
-        visit.sees("Your decision", "Who can reach it")
+        visit.sees("Your decision", "Deleted and made anew")
         visit.page.locator("a.crumb").click()
         visit.sees("Remove the retired staging cluster")
         visit.page.get_by_role("link", name="Fleet").click()
@@ -135,6 +137,35 @@ def test_what_a_hostile_agent_writes_is_shown_and_does_nothing(visit: Visit) -> 
     visit.demand_whole()
 
 
+def looked_at(visit: Visit, approval: str) -> list[ApprovalViewed]:
+    """What the console has measured of a request, once it has recorded something."""
+    deadline = monotonic() + SECONDS_MAX
+    while monotonic() < deadline:
+        found = [one for one, _ in visit.console.signed() if isinstance(one, ApprovalViewed) and one.approval == approval]
+        if found:
+            return found
+        visit.page.wait_for_timeout(100)
+    raise AssertionError("the console recorded no view")
+
+
+def coverage_of(views: list[ApprovalViewed]) -> str:
+    coverage = first_coverage(views[0].approval, views[0].digest, story.REVIEWER)
+    for view in views:
+        coverage = next_coverage(coverage, view.piece, view.milliseconds)
+    return coverage
+
+
+def test_the_pieces_are_opened_one_by_one_gravest_first(visit: Visit) -> None:
+    visit.goto(f"/review?approval={story.GRAVEST}")
+    visit.sees("Deleted and made anew", "aws_db_instance.ledger_replica")
+    visit.page.get_by_role("button", name="Next piece").click()
+    visit.sees("Who can reach it", "aws_security_group.payments_api")
+    views = looked_at(visit, story.GRAVEST)
+    assert views[0].reviewer == story.REVIEWER
+    assert views[0].milliseconds > 0
+    visit.demand_whole()
+
+
 def test_a_denial_without_a_reason_is_answered_in_words_that_stay(visit: Visit) -> None:
     visit.goto("/review?approval=cleanup-1")
     visit.page.get_by_role("button", name="Deny").click()
@@ -148,6 +179,13 @@ def test_an_approval_is_signed_once_and_stands_as_on_its_way_until_the_ledger_ha
     from playwright.sync_api import expect
 
     visit.goto(f"/review?approval={WAITING}")
+    visit.sees("What you have seen")
+    expect(visit.page.get_by_role("button", name="Approve")).to_be_disabled()
+    views = looked_at(visit, WAITING)
+    for view in views:
+        told.take(view)
+    visit.sees("On record.")
+    expect(visit.page.get_by_role("button", name="Approve")).to_be_enabled()
     visit.page.get_by_label("Reason").fill("Six replicas fit the quota; I checked it.")
     visit.page.get_by_role("button", name="Approve").click()
     visit.sees("Your approval is signed and on its way to the ledger")
@@ -157,8 +195,10 @@ def test_an_approval_is_signed_once_and_stands_as_on_its_way_until_the_ledger_ha
 
     about = [(event, reason) for event, reason in visit.console.signed() if getattr(event, "approval", "") == WAITING]
     assert isinstance(about[0][0], ApprovalOpened)
+    assert (about[0][0].author, about[0][0].reviewer) == ("console", story.REVIEWER)
     [(signed, reason)] = [(event, reason) for event, reason in about if isinstance(event, ApprovalSigned)]
     assert (signed.author, signed.decision, signed.digest) == (story.REVIEWER, "approve", digest(WAITING))
+    assert signed.coverage == coverage_of(views)
     told.take(signed, reason)
     visit.sees("Your approval is in the ledger", "Six replicas fit the quota; I checked it.", "1 of 1")
     visit.demand_whole()

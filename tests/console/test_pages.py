@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from tenuto.documents import ApprovalCard
+from tenuto.documents import ApprovalCard, Reason
 from tenuto.errors import Busy
-from tenuto.events.approval import ApprovalOpened, ApprovalSigned
+from tenuto.events.approval import ApprovalAssigned, ApprovalOpened, ApprovalSigned
 from tenuto_dashboard import session
 from tenuto_dashboard.chain import stations
 from tenuto_projections.runs import run, timeline
@@ -86,6 +86,25 @@ def test_what_was_decided_is_one_click_away(planted: Planted, door: RecordingDoo
     test = page("inbox")
     checked(test.button_group[0].set_value("Decided").run())
     assert "Limit requests per partner" in drawn(test)
+
+
+def test_the_inbox_says_what_is_mine_why_it_is_and_how_much_room_is_left(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    reason = Reason(text="second-reviewer has no place left.")
+    planted.write("router", ApprovalAssigned, reason, approval="cleanup-1", reviewer=story.REVIEWER, why="overflow")
+    planted.write("router", ApprovalAssigned, approval="ci-role-1", reviewer="second-reviewer", why="next_free")
+    planted.seal()
+    test = page("inbox")
+    text = drawn(test)
+    assert "Yours (overflow): second-reviewer has no place left." in text
+    assert "With second-reviewer (next free)" in text
+    assert "9 of 10 decisions left for you in this hour, 1 on your desk." in text
+    mine = drawn(checked(test.button_group[0].set_value("Mine").run()))
+    assert "Remove the retired staging cluster" in mine
+    assert "Let the CI role read" not in mine
+    waiting = drawn(checked(test.button_group[0].set_value("Waiting").run()))
+    assert "Shorten the TTL" in waiting
+    assert "Let the CI role read" not in waiting
 
 
 def test_an_empty_inbox_says_so(planted: Planted, door: RecordingDoor) -> None:

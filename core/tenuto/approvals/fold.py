@@ -109,8 +109,8 @@ class Request:
     agent_owner: str
     position: int
     recorded_at: datetime
-    pieces: PieceList = PieceList()
-    demand: Demand = Demand(1)
+    pieces: PieceList
+    demand: Demand
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ import msgspec
 
 from ..documents import ApprovalCard, ImageChange, PlannedChange
 from ..errors import Refused
-from ..events.approval import PIECE_NAME_CHARACTERS_MAX, PieceRisk
+from ..events.approval import PieceRisk
+from ..events.base import PIECE_NAME_CHARACTERS_MAX
 from .diff import DiffFile, DiffRefused, parse_diff
 
 PIECES_MAX = 600

@@ -41,9 +41,9 @@ class StandIn:
         event = verified.event
         if isinstance(event, ApprovalRequested):
             self._open.setdefault(event.approval, event)
-        elif isinstance(event, ApprovalExpired | ApprovalRevoked):
-            self._open.pop(event.approval, None)
-        elif isinstance(event, ApprovalSigned) and event.author == self._reviewer.author:
+        elif isinstance(event, ApprovalExpired | ApprovalRevoked) or (
+            isinstance(event, ApprovalSigned) and event.author == self._reviewer.author
+        ):
             self._open.pop(event.approval, None)
 
     def look(self) -> None:

@@ -6,17 +6,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from .base import Count, Event, Hash, Moment, Name
+from .base import Count, Event, Hash, Moment, Name, PieceName
 from .passkey import Assertion
 
 RISKS_MAX = 16
 PIECES_LISTED_MAX = 12
 """So many pieces, each with the longest name, fit into one header beside everything else."""
-PIECE_NAME_CHARACTERS_MAX = 96
 Risk = Literal["security_group", "iam", "public_endpoint", "deletion", "replacement", "production", "model_diverges"]
 Quorum = Annotated[int, msgspec.Meta(ge=1, le=9)]
 PieceRisk = Literal["grave", "elevated", "plain", "none"]
-PieceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:/@+-]{0,95}$(?!\n)")]
 _Listed = msgspec.Meta(min_length=1, max_length=PIECES_LISTED_MAX)
 
 

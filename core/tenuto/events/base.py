@@ -23,6 +23,10 @@ REFS_MAX = 16
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:/@+-]{0,127}$(?!\n)")]
 """An identifier of ours: lower case, no spaces, at most 128 characters; it cannot carry a sentence or a secret."""
 
+PIECE_NAME_CHARACTERS_MAX = 96
+PieceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:/@+-]{0,95}$(?!\n)")]
+"""What a piece of a change is called: the alphabet of a name, at most 96 characters, so that a dozen fit into a header."""
+
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 """A SHA-256 digest or Ed25519 public key as 64 lower-case hex digits."""
 

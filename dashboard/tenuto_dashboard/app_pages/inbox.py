@@ -7,6 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 from tenuto_projections.inbox import InboxItem, decided
+from tenuto_projections.reviewing import Queue
 
 from tenuto_dashboard import session
 from tenuto_dashboard.cards import inbox_head, inbox_row
@@ -16,8 +17,9 @@ from tenuto_dashboard.pages import follow
 from tenuto_dashboard.sheet import Node, box, moment, show, word
 
 ROWS = 20
-VIEWS = ("Waiting", "Decided")
+MINE, ALL, WAITING, DECIDED = VIEWS = ("Mine", "All", "Waiting", "Decided")
 DECIDED_MAX = 100
+WHY = {"next_free": "next free", "overflow": "overflow", "escalation": "escalated", "second_vote": "second vote"}
 
 
 def draw() -> None:
@@ -32,17 +34,20 @@ def following() -> None:
     """The part that follows the ledger."""
     now = session.now()
     waiting = sorted((item for item in session.snapshot().waiting if item.state_at(now) == "open"), key=urgency)
+    desks = session.desks()
     show(figures(waiting, now), key="figures", now=now)
+    if (left := room(desks, session.reviewer(), now)) is not None:
+        show(left, key="room", now=now)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        view = st.segmented_control("Show", VIEWS, default=VIEWS[0], required=True, label_visibility="collapsed", key="view")
-        if view == VIEWS[1]:
+        view = st.segmented_control("Show", VIEWS, default=ALL, required=True, label_visibility="collapsed", key="view")
+        if view == DECIDED:
             items: Sequence[InboxItem] = session.answer("decided", lambda connection: decided(connection, DECIDED_MAX))
         else:
-            items = waiting
+            items = [item for item in waiting if belongs(desks, item, session.reviewer(), str(view))]
         first = page_of(len(items), str(view))
     if len(waiting) >= session.PENDING_MAX:
         show(notice("amber", f"More than {session.PENDING_MAX:,} requests wait; the oldest {session.PENDING_MAX:,} are listed."), key="many", now=now)
-    follow(show(listed(items[first : first + ROWS], now, decided=view == VIEWS[1]), key="list", now=now))
+    follow(show(listed(items[first : first + ROWS], now, desks, decided=view == DECIDED), key="list", now=now))
 
 
 def page_of(count: int, view: str) -> int:
@@ -52,6 +57,36 @@ def page_of(count: int, view: str) -> int:
         return 0
     chosen = st.pagination(pages, key=f"page-{view}")
     return (min(int(chosen), pages) - 1) * ROWS
+
+
+def room(desks: Queue, reviewer: str, now: datetime) -> Node | None:
+    """Say how many more decisions of this reviewer count now, and when the next place frees."""
+    mine = desks.rooms.get(reviewer)
+    if mine is None:
+        return None
+    places, frees = mine.places(now), mine.frees(now)
+    said = f"{places} of {mine.cap} decisions left for you in this hour, {mine.on_desk} on your desk. "
+    return box("lead", said, word("", "The next place frees ", moment(frees, "until"), ".") if frees else None, tag="p")
+
+
+def whose(desks: Queue, item: InboxItem, reviewer: str) -> str:
+    """Say on whose desk a request lies and why, or until when it waits."""
+    given = desks.given.get(item.approval, ())
+    mine = next((one for one in given if one.reviewer == reviewer), None)
+    if mine is not None:
+        return f"Yours ({WHY.get(mine.why, mine.why)}): {mine.sentence or ''}"
+    if given:
+        return "With " + ", ".join(f"{one.reviewer} ({WHY.get(one.why, one.why)})" for one in given)
+    waits = desks.waiting.get(item.approval)
+    return f"Waits: {waits.sentence}" if waits is not None else ""
+
+
+def belongs(desks: Queue, item: InboxItem, reviewer: str, view: str) -> bool:
+    """Whether an open request stands in this view: mine, everything, or what lies on nobody's desk."""
+    given = desks.given.get(item.approval, ())
+    if view == MINE:
+        return any(one.reviewer == reviewer for one in given)
+    return view == ALL or not given
 
 
 def figures(waiting: Sequence[InboxItem], now: datetime) -> Node:
@@ -68,10 +103,10 @@ def figures(waiting: Sequence[InboxItem], now: datetime) -> Node:
     )
 
 
-def listed(items: Sequence[InboxItem], now: datetime, *, decided: bool) -> Node:
+def listed(items: Sequence[InboxItem], now: datetime, desks: Queue, *, decided: bool) -> Node:
     """Return the rows, or what an empty inbox says."""
     if items:
-        return box("panel", inbox_head(decided), box("", *(inbox_row(item, now) for item in items)))
+        return box("panel", inbox_head(decided), box("", *(inbox_row(item, now, whose(desks, item, session.reviewer())) for item in items)))
     if decided:
         return nothing("Nothing was decided yet", "Every decision will stand here with its outcome.")
     return nothing("Nothing waits for you", "New requests appear here by themselves.")

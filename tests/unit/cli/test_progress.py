@@ -9,8 +9,8 @@ from itertools import count
 from typing import Any
 
 import pytest
-from tenuto.cli import progress
 from tenuto.approvals import Approvals
+from tenuto.cli import progress
 from tenuto.cli.progress import STAND_IN_CONSOLE, Progress, told
 from tenuto.cli.unattended import StandIn
 from tenuto.documents import ApprovalCard, ImageChange, Result
