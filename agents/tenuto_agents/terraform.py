@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenuto.errors import Refused, TenutoError
+from tenuto.documents import DEPTH_MAX, is_too_deep
+from tenuto.errors import UNREADABLE, Refused, TenutoError
 
 from .processes import SAFE_PATH, Ended, run_tool
 
@@ -103,7 +104,7 @@ class Workspace:
             raise TerraformFailed(f"terraform plan failed: {ended.complaint()}")
         file.chmod(0o600)
         text = self._demand("show", "-no-color", str(file)).stdout.decode("utf-8", errors="replace")
-        raw = json.loads(self._demand("show", "-json", str(file)).stdout)
+        raw = _read_plan(self._demand("show", "-json", str(file)).stdout)
         return Plan(file, file_digest(file), ended.code == 2, text, raw)
 
     def apply(self, plan: Plan) -> str:
@@ -137,3 +138,14 @@ class Workspace:
         }  # fmt: skip
         argv = [*self._terraform.argv, *arguments]
         return run_tool(argv, folder=self.folder, seconds=seconds, environment=environment)
+
+
+def _read_plan(shown: bytes) -> dict[str, Any]:
+    """Return the plan in Terraform's JSON. What is in it was written in the pull request, so it may be nested without end."""
+    try:
+        if not is_too_deep(shown):
+            raw: dict[str, Any] = json.loads(shown)
+            return raw
+    except (*UNREADABLE, ValueError) as error:
+        raise TerraformFailed(f"terraform show -json wrote no plan that can be read: {error}") from error
+    raise TerraformFailed(f"The plan holds values nested more than {DEPTH_MAX} deep, which nobody could review.")

@@ -166,7 +166,7 @@ def from_payload(payload: bytes | None, document: type[AnyDocument]) -> AnyDocum
     payload = payload or b""
     try:
         found = msgspec.json.decode(payload, type=document)
-        too_deep = _is_too_deep(payload)
+        too_deep = is_too_deep(payload)
     except UNREADABLE as error:
         raise Refused(f"The payload is not a {document.__name__}: {error}.", reason="payload") from error
     if too_deep:
@@ -181,15 +181,15 @@ def readable(media: str | None, payload: bytes | None) -> Any:
         return None
     if media is not None and media.endswith("json"):
         try:
-            if not _is_too_deep(payload):
+            if not is_too_deep(payload):
                 return msgspec.json.decode(payload)
         except UNREADABLE:
             pass
     return payload.decode("utf-8", errors="replace")
 
 
-def _is_too_deep(payload: bytes) -> bool:
-    """Tell whether JSON is nested above DEPTH_MAX; raises what decoding raises."""
+def is_too_deep(payload: bytes) -> bool:
+    """Tell whether JSON is nested above DEPTH_MAX (64); raises one of `errors.UNREADABLE` when it cannot be read at all."""
     if payload.count(b"[") + payload.count(b"{") <= DEPTH_MAX:
         return False
     level = [msgspec.json.decode(payload)]

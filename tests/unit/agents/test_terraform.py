@@ -48,6 +48,14 @@ def test_the_library_plans_as_the_program_does(tmp_path: Path, monkeypatch: pyte
     assert not made.plan().changed
 
 
+@pytest.mark.parametrize("depth", [100, 1_100])
+def test_a_plan_that_is_nested_beyond_any_review_fails_as_one_that_cannot_be_made(tmp_path: Path, depth: int) -> None:
+    value = "[" * depth + "1" + "]" * depth
+    made = workspace(tmp_path, "deep", f'resource "terraform_data" "service" {{\n  input = {value}\n}}\n')
+    with pytest.raises(TerraformFailed, match=r"nested more than 64 deep|can be read"):
+        made.plan()
+
+
 def test_a_swapped_plan_file_is_not_applied(tmp_path: Path) -> None:
     made = workspace(tmp_path, "one", ONE % 2)
     approved = made.plan()
