@@ -27,7 +27,7 @@ from tests.house.tree import ROOT
 MADE = "<!-- Made by `python -m tests.house.docs --write` from the code; change it there. -->"
 ALPHABETS = {
     str(types.type_info(getattr(alphabet, name)).pattern): name  # type: ignore[attr-defined]
-    for name in ("Name", "PieceName", "Hash", "GitRevision", "Ref", "MediaType")
+    for name in ("Name", "PieceName", "Hash", "GitRevision", "Ref", "MediaType", "Base64Url", "WebOrigin", "Assertion")
 }
 
 NO_LINE_FEED = r"(?!\n)"

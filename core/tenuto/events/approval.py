@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from .base import Count, Event, Hash, Moment, Name, PieceName
-from .passkey import Assertion
+from .base import Assertion, Count, Event, Hash, Moment, Name, PieceName
 
 RISKS_MAX = 16
 PIECES_LISTED_MAX = 12

@@ -39,6 +39,18 @@ Ref = Annotated[str, msgspec.Meta(pattern=r"^[TMRC][1-9][0-9]?$(?!\n)")]
 MediaType = Annotated[str, msgspec.Meta(pattern=r"^[a-z]+/[a-z0-9][a-z0-9.+-]{0,95}$(?!\n)")]
 """What a payload is, as an Internet media type (RFC 6838)."""
 
+Base64Url = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{2,1368}$(?!\n)")]
+"""Bytes in base64url without padding (RFC 4648, section 5), as WebAuthn writes them; at most 1,026 bytes."""
+
+WebOrigin = Annotated[str, msgspec.Meta(pattern=r"^https?://[a-z0-9.-]{1,100}(:[0-9]{1,5})?$(?!\n)")]
+"""Scheme, host and port of a web page, such as `https://tenuto.example`."""
+
+
+Assertion = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\.[0-9a-f]{64}(\.[A-Za-z0-9_-]{2,1368}){3}$(?!\n)", max_length=2400)]
+"""What an authenticator answered to a challenge, verbatim, in five parts joined by dots: SHA-256 of the credential's id, the
+nonce in the challenge, then client data, authenticator data and signature (WebAuthn 5.2.2) in base64url.
+"""
+
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
-
-from .base import Count, Event, Hash, Name
-
-Base64Url = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{2,1368}$(?!\n)")]
-"""Bytes in base64url without padding (RFC 4648, section 5), as WebAuthn writes them; at most 1,026 bytes."""
-
-WebOrigin = Annotated[str, msgspec.Meta(pattern=r"^https?://[a-z0-9.-]{1,100}(:[0-9]{1,5})?$(?!\n)")]
-"""Scheme, host and port of a web page, such as `https://tenuto.example`."""
-
-
-Assertion = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\.[0-9a-f]{64}(\.[A-Za-z0-9_-]{2,1368}){3}$(?!\n)", max_length=2400)]
-"""What an authenticator answered to a challenge, verbatim, in five parts joined by dots: SHA-256 of the credential's id, the
-nonce in the challenge, then client data, authenticator data and signature (WebAuthn 5.2.2) in base64url.
-"""
-
+from .base import Base64Url, Count, Event, Hash, Name, WebOrigin
 
 class PasskeyOffered(Event, frozen=True, kw_only=True, tag="passkey.offered"):
     """A person made a passkey in the console; nothing is signed with it before somebody else enrols it.

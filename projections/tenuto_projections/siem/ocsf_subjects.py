@@ -61,8 +61,6 @@ from tenuto.events import (
     RecordRefused,
     RecordSpooled,
     RecordUnaccounted,
-    ReviewerEnrolled,
-    ReviewerLimited,
     RunFinished,
     RunStarted,
     SecretLeaked,
@@ -91,6 +89,7 @@ from .ocsf_classes import (
     NotMapped,
 )
 from .ocsf_keeping import hold_mapped, retention_mapped
+from .ocsf_people import passkey_mapped, reviewer_mapped
 
 SERVICE = "tenuto"
 WAITS, SEEN, PASSED = ("Observed", "Delayed"), ("Observed", "Logged"), ("Allowed", "Allowed")
@@ -221,18 +220,6 @@ def _approval(event: Event) -> Mapped:
     raise NotMapped(event.kind)
 
 
-def _reviewer(event: Event) -> Mapped:
-    match event:
-        case ReviewerEnrolled(reviewer=name, roles=roles, active=active):
-            entity = {"uid": name, "name": name, "type": "Reviewer", "type_id": 99, "data": {"roles": roles, "active": active}}
-            return _entity("Update", severity="Low", entity=entity)
-        case ReviewerLimited(decisions_per_hour=limit, escalate_seconds=seconds):
-            data = {"decisions_per_hour": limit, "escalate_seconds": seconds}
-            entity = {"uid": "reviewers", "name": "reviewers", "type": "Review limits", "type_id": 99, "data": data}
-            return _entity("Update", severity="Medium", entity=entity)
-    raise NotMapped(event.kind)
-
-
 def _spotcheck(event: Event) -> Mapped:
     match event:
         case SpotcheckDrawn(approval=name):
@@ -350,7 +337,8 @@ def _record(event: Event) -> Mapped:
 
 SUBJECTS: Mapping[str, Callable[[Event], Mapped]] = {
     "session": _session, "key": _key, "run": _run, "decision": _decision, "message": _message, "tool": _tool,
-    "policy": _policy, "approval": _approval, "reviewer": _reviewer, "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
+    "policy": _policy, "approval": _approval, "reviewer": reviewer_mapped, "passkey": passkey_mapped,
+    "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
     "deployment": _deployment, "drift": _drift, "record": _record, "hold": hold_mapped,
     "retention": retention_mapped,
 }  # fmt: skip

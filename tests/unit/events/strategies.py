@@ -14,7 +14,8 @@ from tenuto.events import Event
 from tenuto.events.base import Hash
 
 PAYLOAD_FIELDS = ("payload_type", "payload_len", "payload_commit")
-HASH_PATTERN = types.type_info(Hash).pattern  # type: ignore[attr-defined]
+HASH = types.type_info(Hash)
+HASH_PATTERN = HASH.pattern  # type: ignore[attr-defined]
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
 
 
@@ -84,6 +85,12 @@ def present(kind: types.Type) -> types.Type:
 def example(kind: types.Type, name: str) -> Any:
     """One fixed value of the type, readable where the type allows it; `name` is the field it is for."""
     match present(kind):
+        case types.StrType(pattern=str(pattern)) if pattern.startswith("^https"):
+            return "https://console.example"
+        case types.StrType(pattern=str(pattern)) if "){3}" in pattern:
+            return ".".join((*(example(HASH, part) for part in ("credential", "nonce")), "AQID", "BAUG", "BwgJ"))
+        case types.StrType(pattern=str(pattern)) if "A-Z" in pattern:
+            return "AQID"
         case types.StrType(pattern=str(pattern)) if "{64}" in pattern:
             return name.encode().hex().ljust(64, "0")[:64]
         case types.StrType(pattern=str(pattern)) if "{40}" in pattern:
