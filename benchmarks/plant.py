@@ -114,8 +114,8 @@ class Plant:
         settings = self.settings.model_copy(update={"database_url": url})
         with (
             ThreadPoolExecutor(settings.verify_threads) as pool,
-            _store(settings) as store,
-            closing(self._ingest(bus, store, pool, topic)) as ingest,
+            open_store(settings) as store,
+            closing(open_door(settings, self.trust, bus, store, pool, (topic, None))) as ingest,
         ):
             ingest.step()
             yield ingest, store, bus
@@ -131,20 +131,24 @@ class Plant:
             bus.start()
             run_to(ingest, store, len(self.founding))
 
-    def _ingest(self, bus: Bus, store: PostgresLedger, pool: ThreadPoolExecutor, topic: str) -> Ingest:
-        keys, settings = self.settings.keys, self.settings
-        secrets = {self.trust.epoch: keyfiles.load_epoch_secret(keys, self.trust.epoch)}
-        judge = Judge(
-            examiner=Examiner(self.trust.origin, Vault(secrets, keyfiles.load_storage_key(keys)), pool),
-            testimony=Testimony(self.signers["ingest"], self.trust.origin, new_uuid7),
-            limits=Limits(batch_events=settings.batch_events),
-        )
-        share = (topic, None)
-        return Ingest(bus, store, judge=judge, root_public_key=self.trust.root, clock=SystemClock(), share=share)
-
     def _url(self, database: str) -> str:
         assert self.settings.database_url is not None
         return urlunsplit(urlsplit(self.settings.database_url)._replace(path=f"/{database}"))
+
+
+def open_door(
+    settings: Settings, trust: Trust, bus: Bus, store: PostgresLedger, pool: ThreadPoolExecutor,
+    share: tuple[str, Sequence[int] | None],
+) -> Ingest:  # fmt: skip
+    """Return the one door in as `tenuto.wiring` opens it; `share` is the topic and which of its partitions."""
+    keys = settings.keys
+    secrets = {trust.epoch: keyfiles.load_epoch_secret(keys, trust.epoch)}
+    judge = Judge(
+        examiner=Examiner(trust.origin, Vault(secrets, keyfiles.load_storage_key(keys)), pool),
+        testimony=Testimony(keyfiles.load_signer(keys, "ingest"), trust.origin, new_uuid7),
+        limits=Limits(batch_events=settings.batch_events),
+    )
+    return Ingest(bus, store, judge=judge, root_public_key=trust.root, clock=SystemClock(), share=share)
 
 
 def run_to(ingest: Ingest, store: PostgresLedger, size: int) -> None:
@@ -187,7 +191,8 @@ def _postgres(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _store(settings: Settings) -> Iterator[PostgresLedger]:
+def open_store(settings: Settings) -> Iterator[PostgresLedger]:
+    """Give the ledger as ingest writes it."""
     url = role_url(settings, "tenuto_ingest")
     with closing(PostgresLedger(open_datastore(url), url)) as store:
         yield store

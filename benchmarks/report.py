@@ -78,10 +78,10 @@ def table(figures: Mapping[str, Any]) -> str:
     for name, found in figures["rates"].items():
         rate = found["events_per_second"]
         lines.append(f"{name:44} {_columns(rate, '9,.0f')}   {found['cpu_us']['median']:12.1f}")
-    lines += ["", f"{'ratio in the same round':80} {'median':>6} {'min':>6} {'max':>6}   target"]
+    lines += ["", f"{'ratio in the same round':84} {'median':>6} {'min':>6} {'max':>6}   target"]
     for name, found in figures["ratios"].items():
         target = "" if found["target"] is None else f"{found['target']:9.1f}"
-        lines.append(f"{name:80} {_columns(found, '6.2f')}{target}")
+        lines.append(f"{name:84} {_columns(found, '6.2f')}{target}")
     waits = figures["freshness"]
     lines += ["", f"{'wait for the checkpoint at ' + format(waits['events_per_second'], ',') + '/s':44} {'p50':>9} {'p99':>9}   ms"]
     for name, key in (("from publication", "from_publication_ms"), ("from the ledger's stamp", "from_record_ms")):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import arms, freshness, memory, report, walking
+from . import arms, freshness, memory, report, sides, walking
 from .arms import Arm, Lap
 from .plant import Plant, open_plant
 
@@ -23,6 +23,8 @@ ROAD = "road, with payloads"
 BARE = "road, without payloads"
 SHEAVES = "road, in sheaves of 10, with payloads"
 SHEAVES_BARE = "road, in sheaves of 10, without payloads"
+ROAD_TWICE = "road, with payloads, two processes"
+SHEAVES_TWICE = "road, in sheaves of 10, bare, two processes"
 ONLY_VERIFY = "signatures alone, one core"
 LIBRARY = "eventsourcing recorder, unsigned, 500"
 COPY = "plain COPY"
@@ -32,8 +34,10 @@ HASHES = "verify, hashes only"
 SHA256 = "plain SHA-256 of the same entries"
 PAIRS: dict[tuple[str, str], float | None] = {
     (ROAD, ONLY_VERIFY): 0.8,
+    (ROAD_TWICE, ONLY_VERIFY): 0.8,
     (BARE, ONLY_VERIFY): None,
     (SHEAVES_BARE, LIBRARY): 2.0,
+    (SHEAVES_TWICE, LIBRARY): 2.0,
     (SHEAVES, LIBRARY): None,
     (ROAD, LIBRARY): None,
     (BARE, LIBRARY): None,
@@ -106,6 +110,8 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
             BARE: arms.road(plant, "benchmark.bare", plan.events),
             SHEAVES: arms.road(plant, "benchmark.sheaves", plan.events),
             SHEAVES_BARE: arms.road(plant, "benchmark.sheaves.bare", plan.events),
+            ROAD_TWICE: sides.road_side_by_side(plant, "benchmark.payloads", plan.events),
+            SHEAVES_TWICE: sides.road_side_by_side(plant, "benchmark.sheaves.bare", plan.events),
             ONLY_VERIFY: arms.only_verify(plant, with_payloads),
             LIBRARY: arms.recorder_of_the_library(plant, with_payloads),
             COPY: arms.copy(plant, with_payloads),

@@ -176,8 +176,8 @@ def open_tile_follower(folder: Path, trust: Trust, settings: Settings) -> Follow
 
 
 @contextmanager
-def open_ingest(settings: Settings) -> Iterator[Ingest]:
-    """Give the one door in, over every partition of the events topic."""
+def open_ingest(settings: Settings, partitions: Sequence[int] | None = None) -> Iterator[Ingest]:
+    """Give the one door in, over these partitions of the events topic, or all of them."""
     trust = open_trust(settings)
     url = role_url(settings, "tenuto_ingest")
     secrets = {trust.epoch: keyfiles.load_epoch_secret(settings.keys, trust.epoch)}
@@ -190,7 +190,7 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
     store = RetainedLedger(PostgresLedger(open_datastore(url), url), open_shelf(settings), TileFolder(settings.tiles))
     ingest = Ingest(
         open_bus(settings, INGEST), store, judge=judge, root_public_key=trust.root, clock=SystemClock(),
-        share=(EVENTS_TOPIC, None),
+        share=(EVENTS_TOPIC, partitions),
     )  # fmt: skip
     ingest.clock_watch = ClockWatch(SystemClock())
     with pool, closing(store), closing(ingest):

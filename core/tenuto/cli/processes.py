@@ -22,14 +22,21 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def ingest() -> None:
-    """Take records from Kafka, judge them and append them to the ledger, until SIGTERM: the one door in."""
+def ingest(
+    partition: Annotated[
+        list[int] | None, typer.Option(help="A partition of the events topic to serve, repeatable; by default all of them.")
+    ] = None,
+) -> None:
+    """Take records from Kafka, judge them and append them to the ledger, until SIGTERM: the one door in.
+
+    Several such processes may run side by side, each with its own partitions.
+    """
     from ..running import run_until, stop_flag
     from ..wiring import open_ingest
 
     settings = _begin()
     stop = stop_flag()
-    with _telemetry(settings, "ingest") as telemetry, open_ingest(settings) as door:
+    with _telemetry(settings, "ingest") as telemetry, open_ingest(settings, partition) as door:
         run_until(stop, door.advance, telemetry, idle_seconds=INGEST_IDLE_SECONDS)
 
 
