@@ -239,7 +239,7 @@ class Retention:
             self._verify(archive, one)
         except ArchiveRefused as refusal:
             sentence = f"The positions {one.first} to {one.last} are not dropped: {refusal}"
-            raise RetentionRefused(f"{sentence} Or move that archive away; the next run makes a new one.") from refusal
+            raise RetentionRefused(f"{sentence} Or delete that archive: the tables are whole, and the next run makes a new one.") from refusal
         self._did("verified")
         if self.survey.retained.archive_of(one.first, one.last) != archive.digest:
             self._record(one, archive.digest)

@@ -22,6 +22,8 @@ from .layout import ArchivedFile, Manifest
 FLUSH_BYTES = 8 * 1024 * 1024
 """So much is gathered before it is flushed to the disk, whatever the number of files."""
 
+FLUSHES_AT_ONCE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -74,10 +76,10 @@ def write_archive(export: Exported, folder: Path, did: Callable[[str], None] = l
         pending[staged / name] = data
         waiting += len(data)
         if waiting >= FLUSH_BYTES:
-            write_durably(pending)
+            write_durably(pending, at_once=FLUSHES_AT_ONCE)
             pending, waiting = {}, 0
             did("some files of the archive are written")
-    write_durably(pending)
+    write_durably(pending, at_once=FLUSHES_AT_ONCE)
     assert gathered.began is not None
     assert gathered.ended is not None
     manifest = Manifest(
