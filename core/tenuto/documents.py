@@ -83,7 +83,7 @@ class ApprovalCard(Document, frozen=True, kw_only=True):
 
 
 class Reason(Document, frozen=True, kw_only=True):
-    """Payload of `approval.signed`: why the reviewer decided so."""
+    """Payload of `approval.signed`, `hold.placed` and `hold.lifted`: why its author decided so."""
 
     text: str
 

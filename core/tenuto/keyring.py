@@ -22,6 +22,7 @@ _GATE = frozenset({
     "approval.revoked",
 })  # fmt: skip
 _MESSAGES = frozenset({"message.sent", "message.delivered", "message.refused"})
+_HOLDS = frozenset({"hold.placed", "hold.lifted"})
 _AGENT = _GATE | _MESSAGES | frozenset({
     "decision.made", "run.finished", "deployment.started", "deployment.healthy", "deployment.unhealthy",
     "deployment.rolled_back", "deployment.quarantined", "drift.detected", "drift.reverted", "secret.leaked",
@@ -29,7 +30,7 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {
-    "root": _OWN | {"key.registered", "policy.changed", "record.purged"},
+    "root": _OWN | {"key.registered", "policy.changed", "record.purged"} | _HOLDS,
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
@@ -40,6 +41,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},
     "console": _OWN | {"approval.assigned", "approval.opened", "approval.viewed", "spotcheck.drawn"},
+    "custodian": _OWN | _HOLDS,
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

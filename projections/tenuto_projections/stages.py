@@ -65,6 +65,8 @@ SENTENCES: dict[str, str] = {
     "approval.consumed": "{author} uses up {approval} for the call {call}.",
     "approval.revoked": "{author} takes {approval} back: {reason}.",
     "spotcheck.drawn": "The draw for a second look at {approval}: {drawn}.",
+    "hold.placed": "{author} places the legal hold {hold}: nothing that it covers may be purged or dropped.",
+    "hold.lifted": "{author} lifts the legal hold {hold}.",
     "spotcheck.signed": "{author} looked at {approval} again and does {finding}.",
     "alert.raised": "{detector} raises {alert} ({severity}) about {suspect}: {rule}.",
     "alert.acknowledged": "{author} has seen the alert {alert}.",

@@ -25,7 +25,7 @@ PACKAGES: Mapping[str, frozenset[str]] = {
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("words", frozenset({"errors", "clock", "events", "settings"})),
     ("bytes", frozenset({"signing", "payload", "envelope", "header", "log", "bus", "documents", "trust", "ledger"})),
-    ("judgement", frozenset({"keyring", "verification", "following", "approvals", "policy", "bundle"})),
+    ("judgement", frozenset({"keyring", "verification", "following", "approvals", "holding", "policy", "bundle"})),
     ("road", frozenset({
         "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "gate", "toolcall", "seeing",
         "sealing", "waiting", "salvage",

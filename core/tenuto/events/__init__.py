@@ -30,6 +30,7 @@ from .deployment import (
     DeploymentUnhealthy,
 )
 from .drift import DriftDetected, DriftReverted
+from .hold import HoldLifted, HoldPlaced
 from .key import KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .policy import PolicyChanged, PolicyDecided
@@ -56,6 +57,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     DeploymentStarted, DeploymentHealthy, DeploymentUnhealthy, DeploymentRolledBack, DeploymentQuarantined,
     DriftDetected, DriftReverted,
     RecordRefused, RecordGap, RecordEquivocation, RecordPurged, RecordLost,
+    HoldPlaced, HoldLifted,
 )  # fmt: skip
 
 KINDS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_CLASSES}
@@ -88,6 +90,8 @@ __all__ = [
     "DriftDetected",
     "DriftReverted",
     "Event",
+    "HoldLifted",
+    "HoldPlaced",
     "KeyRegistered",
     "KeyRevoked",
     "KeyRotated",

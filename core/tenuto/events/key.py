@@ -6,7 +6,9 @@ from typing import Literal
 
 from .base import Event, Hash, Name
 
-Role = Literal["root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console"]
+Role = Literal[
+    "root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "custodian"
+]  # fmt: skip
 
 
 class KeyRegistered(Event, frozen=True, kw_only=True, tag="key.registered"):

@@ -55,7 +55,7 @@ DATASTORE_ACTIVITY = OcsfClass(
 )
 ENTITY_MANAGEMENT = OcsfClass(
     3004, "entity_management", "Entity Management", 3, "Identity & Access Management",
-    {"Update": 3, "Enroll": 6, "Unenroll": 7},
+    {"Create": 1, "Update": 3, "Delete": 4, "Enroll": 6, "Unenroll": 7},
 )  # fmt: skip
 DETECTION_FINDING = OcsfClass(
     2004, "detection_finding", "Detection Finding", 2, "Findings", {"Create": 1, "Update": 2, "Close": 3}, _PROGRESS,
@@ -65,6 +65,10 @@ DATA_SECURITY_FINDING = OcsfClass(
     2006, "data_security_finding", "Data Security Finding", 2, "Findings", {"Create": 1, "Update": 2, "Close": 3},
     _PROGRESS,
 )  # fmt: skip
+
+class NotMapped(LookupError):
+    """A kind of the vocabulary has no OCSF class: a defect of `ocsf_subjects` or `ocsf_keeping`."""
+
 
 CLASSES = (
     API_ACTIVITY, APPLICATION_LIFECYCLE, DATASTORE_ACTIVITY, ENTITY_MANAGEMENT, DETECTION_FINDING,

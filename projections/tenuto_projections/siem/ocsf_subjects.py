@@ -3,7 +3,7 @@
 | subject | class | reason |
 | --- | --- | --- |
 | session, run, deployment | Application Lifecycle 6002 | a process, workflow or artifact starts, stops, is replaced |
-| key, `policy.changed` | Entity Management 3004 | who may act, and by which rules, changes: one class for all |
+| key, `policy.changed`, hold | Entity Management 3004 | who may act, and by which rules, changes: one class for all |
 | tool, `policy.decided`, approval, spotcheck | API Activity 6003 + security_control | one story, one class: see below |
 | decision | API Activity 6003 + ai_operation | a model was called and answered; its name has a place there |
 | message | API Activity 6003 | one author hands something to another through the ledger |
@@ -83,16 +83,14 @@ from .ocsf_classes import (
     ENTITY_MANAGEMENT,
     VERDICTS,
     Mapped,
+    NotMapped,
 )
+from .ocsf_keeping import hold_mapped
 
 SERVICE = "tenuto"
 WAITS, SEEN, PASSED = ("Observed", "Delayed"), ("Observed", "Logged"), ("Allowed", "Allowed")
 UNDER_ATTACK = frozenset({"wrong_origin", "unknown_key", "revoked_key", "signature", "entitlement", "replayed"})
 """Reasons for a refusal that no honest author produces by accident."""
-
-
-class NotMapped(LookupError):
-    """A kind of the vocabulary has no OCSF class here: a defect of this module."""
 
 
 def mapped(event: Event) -> Mapped:
@@ -327,7 +325,7 @@ def _record(event: Event) -> Mapped:
 SUBJECTS: Mapping[str, Callable[[Event], Mapped]] = {
     "session": _session, "key": _key, "run": _run, "decision": _decision, "message": _message, "tool": _tool,
     "policy": _policy, "approval": _approval, "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
-    "deployment": _deployment, "drift": _drift, "record": _record,
+    "deployment": _deployment, "drift": _drift, "record": _record, "hold": hold_mapped,
 }  # fmt: skip
 
 

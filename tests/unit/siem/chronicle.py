@@ -29,6 +29,8 @@ from tenuto.events import (
     DriftDetected,
     DriftReverted,
     Event,
+    HoldLifted,
+    HoldPlaced,
     KeyRevoked,
     KeyRotated,
     MessageDelivered,
@@ -175,6 +177,8 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
         "public_key": _key("spare 2").public_key.hex(),
     }),
     ("root", KeyRevoked, {"subject": "spare", "subject_key_id": _key("spare 2").key_id, "reason": "compromised"}),
+    ("root", HoldPlaced, {"hold": "case-12", "run": RUN, "first": 3, "last": 9}),
+    ("root", HoldLifted, {"hold": "case-12"}),
     ("pipeline", RunFinished, {"run": RUN, "outcome": "refused"}),
     ("pipeline", SessionClosed, {"outcome": "completed"}),
 )  # fmt: skip

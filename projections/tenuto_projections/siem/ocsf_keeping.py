@@ -1,0 +1,25 @@
+"""What is kept and what goes, in OCSF: legal holds. A hold is a rule that changes, as policies are; it is named by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenuto.events import Event, HoldLifted, HoldPlaced
+
+from .ocsf_classes import ENTITY_MANAGEMENT, Mapped, NotMapped
+
+
+def hold_mapped(event: Event) -> Mapped:
+    """Return a legal hold as Entity Management: created when it is placed, deleted when it is lifted."""
+    match event:
+        case HoldPlaced(hold=name, run=run, first=first, last=last):
+            covers = {"run": run, "first": first, "last": last}
+            data = {what: value for what, value in covers.items() if value is not None}
+            return Mapped(ENTITY_MANAGEMENT, "Create", {"entity": _hold(name) | ({"data": data} if data else {})}, "Medium")
+        case HoldLifted(hold=name):
+            return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": _hold(name)}, "Medium")
+    raise NotMapped(event.kind)
+
+
+def _hold(name: str) -> dict[str, Any]:
+    return {"uid": name, "name": name, "type": "Legal hold", "type_id": 99}
