@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2s
+from itertools import pairwise
 from typing import Protocol
 
 from .errors import NotConfigured, Refused
@@ -52,6 +53,10 @@ class StorageKey(Protocol):
         """Return the key (32 bytes) of the payload with this commitment; raises KeyDestroyed once it was cut out."""
         ...
 
+    def refresh(self) -> None:
+        """Forget what was read from a file that is another one now."""
+        ...
+
 
 class KeyTree:
     """What is left of the tree. Never changes; `punctured` returns another one. Any thread may call."""
@@ -83,6 +88,9 @@ class KeyTree:
         for byte in commit[_KEPT_BYTES:PATH_BYTES]:
             node = blake2s(blake2s(node + _HIGH[byte]).digest() + _LOW[byte]).digest()
         return blake2s(node + purpose).digest()
+
+    def refresh(self) -> None:
+        """Nothing to do: a tree never changes."""
 
     def punctured(self, commits: Iterable[bytes]) -> KeyTree:
         """Return the tree without the keys of these payloads; what is gone already stays gone.
@@ -118,11 +126,11 @@ class KeyTree:
                 raise ValueError(f"it begins neither with {FORMAT!r} nor is it one key")
             return cls.whole(_node(lines[0]))
         nodes, gone = dict[str, bytes](), list[str]()
-        for line in lines[1:]:
+        for number, line in enumerate(lines[1:], start=2):
             word, _, rest = line.partition(" ")
             path, _, value = rest.partition(" ")
             if not set(path) <= set(_DIGITS) or word not in ("node", "gone") or path in nodes:
-                raise ValueError(f"the line {line[:24]!r} is no node and no hole")
+                raise ValueError(f"line {number} is no node and no hole")
             if word == "node":
                 nodes[path] = _node(value)
             else:
@@ -178,7 +186,7 @@ def _demand_whole(nodes: Mapping[str, bytes], gone: frozenset[str]) -> None:
     paths = sorted([*nodes, *gone])
     if any(len(path) != PATH_DIGITS for path in gone) or any(len(node) != NODE_BYTES for node in nodes.values()):
         raise ValueError("a hole has 16 hex digits, and a node 32 bytes")
-    if any(later.startswith(earlier) for earlier, later in zip(paths, paths[1:], strict=False)):
+    if any(later.startswith(earlier) for earlier, later in pairwise(paths)):
         raise ValueError("a part of the tree is there twice")
     if sum(16 ** (PATH_DIGITS - len(path)) for path in paths) != 16**PATH_DIGITS:
         raise ValueError("a part of the tree is missing")

@@ -14,7 +14,9 @@ from .adapters import keyfiles
 from .adapters.kafka import KafkaBus
 from .adapters.kafka_access import KafkaAccess
 from .adapters.kafka_rights import DELIVERY, INGEST
+from .adapters.keytreefile import KeyTreeFile
 from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
+from .adapters.shredding import Shredder
 from .adapters.tilefiles import TileLedger
 from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
 from .addresses import DATABASE, running_addresses
@@ -25,7 +27,7 @@ from .enclosure import inbox_topic
 from .errors import NotConfigured
 from .following import CheckpointFile, Follower, verified_checkpoint
 from .founding import witness_name
-from .gate import Gate
+from .gate import Gate, Patience
 from .ingest import Ingest
 from .intake.examining import Examiner
 from .intake.judging import Judge, Limits
@@ -37,13 +39,16 @@ from .log.witness import Witness
 from .log.witnessing import parse_policy
 from .mailbox import Mailbox
 from .policy import load_policy
+from .purging import Purging
 from .recorder import Recorder
 from .salvage import losses_told, open_spool
 from .sealing import Sealer
 from .settings import EVENTS_TOPIC, Settings
 from .trust import Trust, load_trust
 
-ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console")
+ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper")
+PURGE_APPROVAL_SECONDS = 7 * 86_400.0
+"""People have a week to decide about a purge."""
 _on_demand: dict[Path, EmbeddedPostgres] = {}
 
 
@@ -140,7 +145,7 @@ def open_follower(settings: Settings, *, payloads: bool = True, role: str = "ten
         reader,
         CheckpointFile(settings.tiles),
         open_trust(settings),
-        storage_key=keyfiles.load_storage_key(settings.keys) if payloads else None,
+        storage_key=KeyTreeFile(settings.keys) if payloads else None,
         pool=pool,
     )
     # A follower is dropped, not closed; its connection and its threads go with it.
@@ -166,7 +171,7 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
     pool = verify_pool(settings)
     judge = Judge(
         testimony=Testimony(keyfiles.load_signer(settings.keys, INGEST), trust.origin, new_uuid7),
-        examiner=Examiner(trust.origin, Vault(secrets, keyfiles.load_storage_key(settings.keys)), pool),
+        examiner=Examiner(trust.origin, Vault(secrets, KeyTreeFile(settings.keys)), pool),
         limits=Limits(settings.batch_events, settings.gap_seconds, settings.refusals_in_a_row),
     )
     store = PostgresLedger(open_datastore(url), url)
@@ -176,6 +181,25 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
     )  # fmt: skip
     with pool, closing(store), closing(ingest):
         yield ingest
+
+
+@contextmanager
+def open_purging(settings: Settings, author: str, *, policies: Sequence[Path] = ()) -> Iterator[Purging]:
+    """Give a keeper's way to purge; `author` must be registered with the role keeper, its key in the home's folder."""
+    follower = open_follower(settings, payloads=False)
+    with (
+        open_recorder(settings, author, software="tenuto-purge") as recorder,
+        closing(open_reader(settings)) as reader,
+    ):
+        gate = Gate(
+            recorder=recorder, follower=follower, policy=load_policy(policies), clock=SystemClock(), new_id=new_uuid7,
+            patience=Patience(approval_seconds=PURGE_APPROVAL_SECONDS),
+        )  # fmt: skip
+        yield Purging(
+            recorder=recorder, gate=gate, walk=follower.walk, new_id=new_uuid7,
+            open_follower=lambda: open_follower(settings, payloads=False),
+            vessel=Shredder(settings.keys, role_url(settings, "tenuto_keeper"), reader),
+        )  # fmt: skip
 
 
 @contextmanager
@@ -223,7 +247,7 @@ def open_delivery(settings: Settings) -> Iterator[Delivery]:
             bus=open_bus(settings, DELIVERY),
             reader=reader,
             hashes=TileFolder(settings.tiles),
-            storage_key=keyfiles.load_storage_key(settings.keys),
+            storage_key=KeyTreeFile(settings.keys),
         )
         with closing(delivery):
             yield delivery

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from tests.conftest import Database
 
-ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console")
+ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper")
 TABLES = ("entry", "entry_00000", "payload", "payload_00000", "log_head", "session_head", "tracking", "parked")
 WAYS = {
     "INSERT": "INSERT INTO ledger.{table} SELECT * FROM ledger.{table} WHERE false",

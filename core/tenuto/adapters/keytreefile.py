@@ -21,7 +21,7 @@ from threading import Lock
 
 from ..errors import NotConfigured
 from ..keytree import WRAPPING, KeyTree
-from ..log.durable import sync_folder
+from ..log.durable import flush_folder
 from .keyfiles import STORAGE_KEY, demand_private
 
 LOOK_SECONDS = 0.5
@@ -54,7 +54,7 @@ class KeyTreeFile:
         return self._tree.key_for(commit, purpose)
 
     def refresh(self, *, at_once: bool = False) -> None:
-        """Forget what was read if the file is another one now."""
+        """Forget what was read if the file is another one now; looks every LOOK_SECONDS, or `at_once`."""
         with self._turn:
             if at_once or self._now() - self._looked >= LOOK_SECONDS:
                 if _mark_of(self._folder / STORAGE_KEY) != self._mark:
@@ -88,7 +88,7 @@ def _replace(folder: Path, data: bytes) -> None:
     with path.open("r+b") as old:
         length = os.fstat(old.fileno()).st_size
         new.replace(path)
-        sync_folder(folder)
+        flush_folder(folder)
         # The commit point: one line earlier a crash leaves the old key, from here on the keys are gone.
         old.write(bytes(length))
         old.flush()

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 
 from ..errors import Refused
 from ..events import ApprovalConsumed, ApprovalRequested, ApprovalRevoked, ApprovalSigned
-from ..verification import Verified
+from ..verified import Verified
 
 DECISIONS_PER_HOUR_MAX = 10
 CAP_WINDOW = timedelta(minutes=60)
@@ -135,6 +135,10 @@ class Approvals:
     def requests(self) -> tuple[str, ...]:
         """The names of all requests, oldest first."""
         return tuple(self._cases)
+
+    def request(self, approval: str) -> ApprovalRequested:
+        """Return what was asked for under this name; raises NotGranted (rule 1) for an unknown one."""
+        return self._case(approval).request.event
 
     def consumed_by(self, approval: str) -> str | None:
         """Return the call that consumed the approval first, or None."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 SOFTWARE = "tenuto-key"
-ROLES = ("agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "custodian")
+ROLES = ("agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "custodian", "keeper")
 REASONS = ("compromised", "retired", "lost", "owner_left")
 
 Author = Annotated[str, typer.Argument(help="Name of the author, such as code-review.")]

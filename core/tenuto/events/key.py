@@ -7,7 +7,7 @@ from typing import Literal
 from .base import Event, Hash, Name
 
 Role = Literal[
-    "root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "custodian"
+    "root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "custodian", "keeper"
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ..envelope import Envelope
 from ..events import Event
+from ..keytree import StorageKey
 from ..ledger import StoredPayload
 from ..payload import PayloadRefused, SealOpener, open_payload, wrap_key
 
@@ -18,7 +19,7 @@ from ..payload import PayloadRefused, SealOpener, open_payload, wrap_key
 class Vault:
     """Opens what was sealed to the ledger's epochs and wraps it for storage."""
 
-    def __init__(self, epoch_secrets: Mapping[int, bytes], storage_key: bytes) -> None:
+    def __init__(self, epoch_secrets: Mapping[int, bytes], storage_key: StorageKey) -> None:
         """`epoch_secrets`: the X25519 secrets (32 bytes) by epoch number, the present one and those not yet destroyed."""
         self._epochs = {epoch: SealOpener(secret) for epoch, secret in epoch_secrets.items()}
         self._storage_key = storage_key

@@ -19,7 +19,6 @@ from tenuto.events import (
     Event,
     PolicyDecided,
     RecordEquivocation,
-    RecordPurged,
     RecordRefused,
     RunFinished,
     SessionClosed,
@@ -113,9 +112,7 @@ def purge(ledger: WrittenLedger) -> None:
     """Purge all payloads so far, for real."""
     positions = tuple(entry.position for entry in ledger.entries if entry.payload is not None)[-32:]
     if positions:
-        ledger.write("root", RecordPurged, approval="a1", positions=positions)
-        for position in positions:
-            ledger.forget(position)
+        ledger.purge(*positions, approval=f"purge-{len(ledger.entries)}")
 
 
 def reopen(ledger: WrittenLedger) -> None:
