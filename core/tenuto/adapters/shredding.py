@@ -44,13 +44,14 @@ class Shredder:
 
     def destroy(self, commits: Sequence[bytes], positions: Sequence[int]) -> tuple[int, int]:
         """Destroy the keys, then delete the rows; return how many of each were there. Raises Busy without a database."""
-        keys = puncture(self._keys, commits)
+        return puncture(self._keys, commits), self._delete(positions)
+
+    def _delete(self, positions: Sequence[int]) -> int:
         try:
             with psycopg.connect(self._url) as connection:
-                rows = connection.execute(_DELETE, ([position + 1 for position in positions],)).rowcount
+                return connection.execute(_DELETE, ([position + 1 for position in positions],)).rowcount
         except psycopg.OperationalError as error:
             raise Busy(f"The keys are destroyed; the database, which holds the rows, does not answer: {error}") from error
-        return keys, rows
 
     def still_readable(self) -> Sequence[str]:
         """Say what else may hold the payloads, and what ends it."""
