@@ -98,7 +98,12 @@ class Purge:
     @property
     def sentence(self) -> str:
         """Who, when, under which request and why, as it is shown everywhere."""
-        return f"purged by {self.author} on {self.recorded_at:%Y-%m-%d} under {self.approval} ({self.reason})"
+        return _sentence(self.author, self.recorded_at, self.approval, self.reason)
+
+
+def purge_sentence(event: RecordPurged, recorded_at: datetime) -> str:
+    """Return the same sentence for the event itself, which the ledger recorded at this time."""
+    return _sentence(event.author, recorded_at, event.approval, str(event.reason))
 
 
 def purge_digest(origin: str, reason: str, targets: Iterable[Target]) -> str:
@@ -114,6 +119,10 @@ def targets_of(event: RecordPurged) -> list[Target]:
     if list(event.positions) != sorted(set(event.positions)):
         raise PurgeRefused(1, "its positions are not in order, or one is named twice.")
     return [Target(*pair) for pair in zip(event.positions, event.header_hashes, strict=True)]
+
+
+def _sentence(author: str, at: datetime, approval: str, reason: str) -> str:
+    return f"purged by {author} on {at:%Y-%m-%d} under {approval} ({reason})"
 
 
 class Purges:

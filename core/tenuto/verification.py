@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -182,6 +183,20 @@ class LogWalk:
             if holds := purge.started.holds_over(position, missing.event.run):
                 sentence = f"it was purged at {purge.position} in spite of the legal hold {', '.join(holds)}"
                 raise VerificationFailed(5, sentence, position)
+
+    def verify_purge_done(self, entry: Recorded) -> None:
+        """Step 5 of a purge, at an event that it covers, as it is stored now: row and key are gone, as the purge says."""
+        purge = self.purges.covering(entry.position)
+        if purge is None:
+            return
+        again = f"`tenuto purge apply {purge.approval}` destroys it again"
+        if entry.payload is not None:
+            raise VerificationFailed(5, f"it was {purge.sentence}, and its payload is still stored; {again}", entry.position)
+        commit = headers.decode(split_state(entry.state)[0]).payload_commit
+        if self._storage_key is not None and commit is not None:
+            with suppress(KeyDestroyed):
+                self._storage_key.key_for(bytes.fromhex(commit))
+                raise VerificationFailed(5, f"it was {purge.sentence}, and its key is still here; {again}", entry.position)
 
     def _unfinished(self) -> str:
         open_ones = [f"{started.approval} (position {started.position})" for started in self.purges.unfinished()]

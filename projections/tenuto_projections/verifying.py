@@ -24,6 +24,7 @@ from tenuto.ledger import LedgerReader, SessionHead
 from tenuto.log.durable import write_durably
 from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
+from tenuto.purges import Purges
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
 from .replay.records import Output, tick_lines, tick_records
@@ -83,9 +84,12 @@ def walk_log(
         unsigned = _verify_unsigned(follower.walk, live, compare, head.size)
         walked.verify(follower)
         _verify_derived(follower.walk, live)
+        for position in follower.walk.purges.positions():
+            for entry in live.read(position, 1):
+                follower.walk.verify_purge_done(entry)
     if walk.seen is not None:
         save_seen(seen_folder, walk.seen)
-    _print(walk, unsigned, live=live is not None)
+    _print(walk, unsigned, follower.walk.purges, live=live is not None)
     return walk.seen is not None
 
 
@@ -204,13 +208,21 @@ def _verify_derived(walk: LogWalk, live: LiveLedger) -> None:
         raise VerificationFailed(5, f"{stray} payloads lie beside no event")
 
 
+def _purged(purges: Purges) -> Iterator[tuple[int, str]]:
+    """Yield the position of each purged payload, and by whom, when, under which request and why it was."""
+    for position in purges.positions():
+        purge = purges.covering(position)
+        if purge is not None:
+            yield position, purge.sentence
+
+
 def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
-def _print(walk: Walk, unsigned: int, *, live: bool) -> None:
+def _print(walk: Walk, unsigned: int, purges: Purges, *, live: bool) -> None:
     seen = walk.seen
     if seen is None:
         Output().emit({"verified": False, "reason": "nothing is signed"}, [Text("The log has signed nothing yet.")])
@@ -219,9 +231,11 @@ def _print(walk: Walk, unsigned: int, *, live: bool) -> None:
     shown = {
         "verified": True, "origin": seen.origin, "size": seen.size, "root": seen.root, "unsigned": unsigned,
         "live": live, "not_done": left_out, "steps": tick_records(walk.ticks),
+        "purged": [{"position": position, "said": said} for position, said in _purged(purges)],
     }  # fmt: skip
     verdict = f"The log {seen.origin} holds: {seen.size:,} events under the root {seen.root[:16]}."
-    lines = [*tick_lines(walk.ticks), Text(verdict, style="bold green")]
+    gone = [Text(f"  position {position} was {said}") for position, said in _purged(purges)]
+    lines = [*tick_lines(walk.ticks), *gone, Text(verdict, style="bold green")]
     if unsigned:
         lines.append(Text(f"{unsigned:,} more events are stored and sound, but not signed yet.", style="yellow"))
     if left_out:

@@ -17,6 +17,7 @@ from tenuto.migrating import sqlalchemy_url
 from tenuto.telemetry import Telemetry
 from tenuto.verification import VerificationFailed, Verified
 from tenuto_projections import fleet, inbox, runs
+from tenuto_projections.copies import OPTION
 from tenuto_projections.integrity import WALK_METADATA, integrity
 from tenuto_projections.projection import Positions, Projection, Projector, Rewound, digest, rebuild
 from tenuto_projections.running import all_projections, catch_up, run_until
@@ -26,6 +27,7 @@ from tests.conftest import Database
 from tests.unit.projections.story import MOVES, tell
 from tests.unit.projections.written import (
     START,
+    STORAGE_KEY,
     ForgingFollower,
     MemoryFollower,
     StoppedClock,
@@ -40,7 +42,7 @@ ALL_METADATA = (*(model.tables for model in all_projections()), WALK_METADATA)
 def as_role(url: str, role: str) -> Engine:
     parts = urlsplit(url)
     place = parts.netloc.rsplit("@", 1)[-1]
-    return create_engine(sqlalchemy_url(urlunsplit(parts._replace(netloc=f"{role}@{place}"))), poolclass=NullPool)
+    return create_engine(sqlalchemy_url(urlunsplit(parts._replace(netloc=f"{role}@{place}"))), poolclass=NullPool, execution_options={OPTION: STORAGE_KEY})
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ DAMAGED = {
     "a line lost": "\n".join([*PUNCTURED[:7], *PUNCTURED[8:]]), "a hole lost": "\n".join(PUNCTURED[:-1]),
     "a line twice": "\n".join([*PUNCTURED, PUNCTURED[3]]), "a part twice": "\n".join([*PUNCTURED, f"node 12 {ROOT.hex()}"]),
     "the root beside its parts": "\n".join([*PUNCTURED, f"node  {ROOT.hex()}"]),
-    "a strange word": "\n".join([*PUNCTURED, "hole 0000000000000000"]), "a short hole": "\n".join([FORMAT, "gone 00"]),
+    "a strange word": "\n".join([*PUNCTURED, "hole 0000000000000000"]), "a short hole": f"{FORMAT}\ngone 00",
     "a short node": "\n".join([*PUNCTURED[:-2], PUNCTURED[-2][:-2], PUNCTURED[-1]]),
     "a path that is none": "\n".join([*PUNCTURED, f"node xy {ROOT.hex()}"]),
 }  # fmt: skip

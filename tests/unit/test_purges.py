@@ -7,7 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from tenuto.events import ApprovalConsumed, ApprovalSigned, HoldLifted, HoldPlaced, MessageSent, RecordPurged, ToolStarted
+from tenuto.events import (
+    ApprovalConsumed,
+    ApprovalSigned,
+    HoldLifted,
+    HoldPlaced,
+    MessageSent,
+    RecordPurged,
+    ToolStarted,
+)
 from tenuto.keytree import KeyTree
 from tenuto.purges import FOLDED, PurgeRefused, Purges, Target, purge_digest
 from tenuto.verification import VerificationFailed

@@ -35,6 +35,7 @@ from tenuto.purges import PURGE_TOOL, Target, purge_digest
 from tenuto.signing import SeedSigner, sign_header
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
+from tenuto_projections.copies import OPTION
 
 ORIGIN = "tenuto.test/log"
 STORAGE_KEY = KeyTree.whole(bytes(range(32)))
@@ -184,7 +185,7 @@ class StoppedClock:
 
 def memory_engine(*metadata: Any) -> Engine:
     """An SQLite database in memory with the schema of the read models."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+    engine = create_engine("sqlite://", poolclass=StaticPool, execution_options={OPTION: STORAGE_KEY})
     with engine.begin() as connection:
         connection.execute(text("ATTACH ':memory:' AS read_model"))
         for tables in metadata:
