@@ -30,7 +30,7 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {
-    "root": _OWN | {"key.registered", "policy.changed"} | _HOLDS,
+    "root": _OWN | {"key.registered", "key.epoch_opened", "key.epoch_destroyed", "policy.changed"} | _HOLDS,
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},

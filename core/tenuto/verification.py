@@ -184,19 +184,23 @@ class LogWalk:
                 sentence = f"it was purged at {purge.position} in spite of the legal hold {', '.join(holds)}"
                 raise VerificationFailed(5, sentence, position)
 
-    def verify_purge_done(self, entry: Recorded) -> None:
-        """Step 5 of a purge, at an event that it covers, as it is stored now: row and key are gone, as the purge says."""
-        purge = self.purges.covering(entry.position)
-        if purge is None:
-            return
-        again = f"`tenuto purge apply {purge.approval}` destroys it again"
-        if entry.payload is not None:
-            raise VerificationFailed(5, f"it was {purge.sentence}, and its payload is still stored; {again}", entry.position)
-        commit = headers.decode(split_state(entry.state)[0]).payload_commit
-        if self._storage_key is not None and commit is not None:
-            with suppress(KeyDestroyed):
-                self._storage_key.key_for(bytes.fromhex(commit))
-                raise VerificationFailed(5, f"it was {purge.sentence}, and its key is still here; {again}", entry.position)
+    def verify_purges_done(self, kept: Sequence[int]) -> None:
+        """Step 5 of every purge: what it covers has no row any more and no key; `kept` are the positions that have a row."""
+        for position, missing in self.missing_payloads.items():
+            commit = missing.event.payload_commit
+            if self.purges.covering(position) is not None and self._storage_key is not None and commit is not None:
+                with suppress(KeyDestroyed):
+                    self._storage_key.key_for(bytes.fromhex(commit))
+                    raise self._not_done(position, "key is still here")
+        for position in kept:
+            if self.purges.covering(position) is not None:
+                raise self._not_done(position, "payload is still stored")
+
+    def _not_done(self, position: int, what: str) -> VerificationFailed:
+        purge = self.purges.covering(position)
+        assert purge is not None
+        sentence = f"it was {purge.sentence}, and its {what}; `tenuto purge apply {purge.approval}` destroys it again"
+        return VerificationFailed(5, sentence, position)
 
     def _unfinished(self) -> str:
         open_ones = [f"{started.approval} (position {started.position})" for started in self.purges.unfinished()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from .adapters import keyfiles
+from .adapters.epochfolder import EpochFolder
 from .adapters.kafka import KafkaBus
 from .adapters.kafka_access import KafkaAccess
 from .adapters.kafka_rights import DELIVERY, INGEST
@@ -24,6 +25,7 @@ from .clock import SystemClock, new_uuid7
 from .delivery import Delivery
 from .embedded import EmbeddedPostgres
 from .enclosure import inbox_topic
+from .epochs import Epochs
 from .errors import NotConfigured
 from .following import CheckpointFile, Follower, verified_checkpoint
 from .founding import witness_name
@@ -167,11 +169,11 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
     """Give the one door in, over every partition of the events topic."""
     trust = open_trust(settings)
     url = role_url(settings, "tenuto_ingest")
-    secrets = {trust.epoch: keyfiles.load_epoch_secret(settings.keys, trust.epoch)}
+    keyfiles.load_epoch_secret(settings.keys, trust.epoch)  # without the present one nothing could be taken in
     pool = verify_pool(settings)
     judge = Judge(
         testimony=Testimony(keyfiles.load_signer(settings.keys, INGEST), trust.origin, new_uuid7),
-        examiner=Examiner(trust.origin, Vault(secrets, KeyTreeFile(settings.keys)), pool),
+        examiner=Examiner(trust.origin, Vault(EpochFolder(settings.keys), KeyTreeFile(settings.keys)), pool),
         limits=Limits(settings.batch_events, settings.gap_seconds, settings.refusals_in_a_row),
     )
     store = PostgresLedger(open_datastore(url), url)
@@ -251,6 +253,17 @@ def open_delivery(settings: Settings) -> Iterator[Delivery]:
         )
         with closing(delivery):
             yield delivery
+
+
+@contextmanager
+def open_epochs(settings: Settings) -> Iterator[Epochs]:
+    """Give what opens and destroys epochs, with the root's key, which must be in the home's folder."""
+    with open_recorder(settings, "root", software="tenuto-epoch") as root, closing(open_reader(settings)) as reader:
+        yield Epochs(
+            home=settings.home, keys=settings.keys, spools=settings.spool, root=root, bus=open_bus(settings, INGEST),
+            reader=reader, topic=EVENTS_TOPIC, follower=open_follower(settings, payloads=False),
+            seconds=settings.receipt_seconds,
+        )  # fmt: skip
 
 
 def open_recorder(settings: Settings, author: str, *, software: str, receipts: bool = True) -> Recorder:

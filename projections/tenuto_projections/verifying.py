@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -45,6 +45,10 @@ class LiveLedger(LedgerReader, Protocol):
 
     def columns(self, start: int, limit: int) -> list[tuple[int, UUID, int, str, bytes]]:
         """Return `(position, session, seq, kind, leaf hash)` as stored."""
+        ...
+
+    def kept_payloads(self, positions: Sequence[int]) -> list[int]:
+        """Return at which of these positions a payload lies in the tables."""
         ...
 
     def stray_payloads(self) -> int:
@@ -84,9 +88,7 @@ def walk_log(
         unsigned = _verify_unsigned(follower.walk, live, compare, head.size)
         walked.verify(follower)
         _verify_derived(follower.walk, live)
-        for position in follower.walk.purges.positions():
-            for entry in live.read(position, 1):
-                follower.walk.verify_purge_done(entry)
+        follower.walk.verify_purges_done(live.kept_payloads(follower.walk.purges.positions()))
     if walk.seen is not None:
         save_seen(seen_folder, walk.seen)
     _print(walk, unsigned, follower.walk.purges, live=live is not None)

@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),
     ("wiring", frozenset({
-        "wiring", "addresses", "founding", "registering", "supervising", "running", "cli", "__main__",
+        "wiring", "addresses", "epochs", "founding", "registering", "supervising", "running", "cli", "__main__",
     })),
 )  # fmt: skip
 RANKS = {module: rank for rank, (_, modules) in enumerate(LAYERS) for module in modules}

@@ -31,7 +31,7 @@ from .deployment import (
 )
 from .drift import DriftDetected, DriftReverted
 from .hold import HoldLifted, HoldPlaced
-from .key import KeyRegistered, KeyRevoked, KeyRotated
+from .key import KeyEpochDestroyed, KeyEpochOpened, KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .policy import PolicyChanged, PolicyDecided
 from .record import RecordEquivocation, RecordGap, RecordLost, RecordPurged, RecordRefused
@@ -43,7 +43,7 @@ from .tool import ToolFailed, ToolFinished, ToolRequested, ToolStarted, ToolUnkn
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     SessionOpened, SessionClosed,
-    KeyRegistered, KeyRotated, KeyRevoked,
+    KeyRegistered, KeyRotated, KeyRevoked, KeyEpochOpened, KeyEpochDestroyed,
     RunStarted, RunFinished,
     DecisionMade,
     MessageSent, MessageDelivered, MessageRefused,
@@ -92,6 +92,8 @@ __all__ = [
     "Event",
     "HoldLifted",
     "HoldPlaced",
+    "KeyEpochDestroyed",
+    "KeyEpochOpened",
     "KeyRegistered",
     "KeyRevoked",
     "KeyRotated",
