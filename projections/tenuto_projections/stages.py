@@ -41,6 +41,8 @@ SENTENCES: dict[str, str] = {
     "key.registered": "{author} registers the key {subject_key_id} of {subject} as {role}; {owner} answers for it.",
     "key.rotated": "The key {old_key_id} of {subject} is replaced by {subject_key_id}.",
     "key.revoked": "The key {subject_key_id} of {subject} is revoked: {reason}.",
+    "key.epoch_opened": "{author} opens epoch {epoch}: payloads are sealed to its key from here on.",
+    "key.epoch_destroyed": "{author} destroyed the key of epoch {epoch}: what the bus still holds of it stays closed.",
     "run.started": "{author} starts the run {run} ({workflow}).",
     "run.finished": "{author} ends the run: {outcome}.",
     "decision.made": "{author} decides on {subject}: {verdict}, with the model {model} and {findings} findings.",
@@ -84,7 +86,7 @@ SENTENCES: dict[str, str] = {
     "record.refused": "Ingest refuses a record at {topic}/{partition}/{offset}: {reason}.",
     "record.gap": "Events {first_seq} to {last_seq} of the session {gap_session} never arrived.",
     "record.equivocation": "{claimed_author} signed two different events with the number {at_seq} in one session.",
-    "record.purged": "The payloads of {positions} were made unreadable under {approval}.",
+    "record.purged": "The payloads of {positions} were made unreadable under {approval}: {reason}.",
     "record.lost": "{author} lost its spool: its events {first_seq} to {last_seq} had no receipt and cannot be sent again.",
 }
 

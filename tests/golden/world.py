@@ -24,6 +24,7 @@ EPOCH = 1
 AUTHORS = {
     "deployment": "agent", "infrastructure": "agent", "carol": "reviewer", "retired": "agent", "pipeline": "pipeline",
     "ingest": "ingest", "anomaly-watch": "detector", "console": "console",
+    "keeper": "keeper",
 }  # fmt: skip
 DIGEST = "d" * 64
 

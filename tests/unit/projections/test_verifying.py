@@ -53,6 +53,9 @@ class Live:
         rows = list(zip(self.ledger.entries, self.ledger.events, strict=True))[start : start + limit]
         return [(entry.position, event.session, event.seq, event.kind, leaf_hash(entry.entry)) for entry, event in rows]
 
+    def kept_payloads(self, positions: Sequence[int]) -> list[int]:
+        return [position for position in positions if self.ledger.entries[position].payload is not None]
+
     def stray_payloads(self) -> int:
         return self.stray
 
