@@ -72,7 +72,7 @@ class Epochs:
         """
         if epoch >= load_trust(self.home).epoch:
             raise NotConfigured(f"Epoch {epoch} is not over. Run `tenuto key epoch rotate` first.")
-        destroyed = self._verify_unused(epoch, sessions_ended)
+        destroyed = self._demand_unused(epoch, sessions_ended)
         there = epoch in keyfiles.epochs(self.keys)
         if there:
             _shred(self.keys / keyfiles.epoch_file(epoch))
@@ -80,7 +80,7 @@ class Epochs:
             self.root.wait(self.root.record(KeyEpochDestroyed, epoch=epoch), self.seconds)
         return there
 
-    def _verify_unused(self, epoch: int, sessions_ended: bool) -> bool:
+    def _demand_unused(self, epoch: int, sessions_ended: bool) -> bool:
         """Raise EpochInUse, naming what; return whether the destruction is on record already."""
         destroyed, authors = self._look_at_sessions(epoch)
         if authors and not sessions_ended:

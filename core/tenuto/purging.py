@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .clock import NewId
-from .documents import ApprovalCard, Arguments, Result, from_payload
+from .documents import ApprovalCard, Arguments, PlannedChange, Result, from_payload
 from .errors import Refused
 from .events import ApprovalRequested, MessageSent, RecordPurged, ToolFinished, ToolRequested
 from .events.record import TARGETS_MAX
@@ -209,7 +209,7 @@ class Purging:
         sentence = f"The keys of {len(targets)} {several} are destroyed ({reason}). Nobody can undo it; the events stay and verify."
         card = ApprovalCard(
             title=f"Purge {len(targets)} {several} from the ledger", sentence=sentence,
-            plan_text="\n".join(_line(target) for target in targets), verdict_reasoning=why[:WHY_CHARACTERS_MAX],
+            changes=tuple(_change(target) for target in targets), verdict_reasoning=why[:WHY_CHARACTERS_MAX],
         )  # fmt: skip
         return Action(
             tool=PURGE_TOOL, resource=f"ledger:{self._origin}", subject=PURGE_TOOL, risks=("deletion",), card=card,
@@ -248,12 +248,15 @@ def _receivers(targets: Sequence[Verified]) -> list[str]:
     ]
 
 
-def _line(target: Verified) -> str:
+def _change(target: Verified) -> PlannedChange:
+    """What the reviewers see of one event: everything but the payload that is to go."""
     event = target.event
-    where = f" of {event.run}" if event.run else ""
-    return (
-        f"position {target.position}  {event.kind}{where} by {event.author}, {target.recorded_at:%Y-%m-%d %H:%M:%SZ}: "
-        f"{event.payload_len:,} bytes of {event.payload_type}, header {target.header_hash[:16]}"
+    shown = {
+        "author": event.author, "run": event.run, "recorded_at": target.recorded_at.isoformat(), "id": str(event.id),
+        "payload": f"{event.payload_len:,} bytes of {event.payload_type}", "header_sha256": target.header_hash,
+    }  # fmt: skip
+    return PlannedChange(
+        address=f"position {target.position}", type=event.kind, actions=("delete",), before=shown, risks=("deletion",)
     )
 
 

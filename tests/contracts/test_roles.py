@@ -26,8 +26,9 @@ MAY = {
     ("tenuto_ingest", "UPDATE", "log_head"),
     ("tenuto_ingest", "INSERT", "parked"),
     ("tenuto_ingest", "DELETE", "parked"),
+    ("tenuto_keeper", "DELETE", "payload"),
 }
-"""The whole of what anybody may write; nothing here touches an event that is stored."""
+"""The whole of what anybody may write; nothing here touches an event that is stored. The keeper takes payloads away."""
 
 
 def columns_of(database: Database) -> dict[str, str]:
