@@ -281,3 +281,21 @@ def test_the_process_starts_again_after_a_rewind_and_stops_when_told(engine: Eng
     assert said == ["runs/1 was reset to position 0; the walk starts again."]
     catch_up(lambda: projector(engine, ledger))
     assert digests(engine) == expected(ledger)
+
+
+def test_no_text_of_a_payload_reaches_the_database_in_the_clear(engine: Engine, url: str) -> None:
+    projector(engine, tell(*WHOLE)).catch_up()
+    with create_engine(sqlalchemy_url(url), poolclass=NullPool).begin() as owner:
+        for table in (table for metadata in ALL_METADATA for table in metadata.sorted_tables):
+            for row in owner.execute(table.select()):
+                assert "443" not in repr(row), table.name
+                assert "alert(1)" not in repr(row), table.name
+
+
+def test_without_the_storage_key_nothing_is_copied_and_nothing_is_shown(engine: Engine, url: str) -> None:
+    keyless = as_role(url, "tenuto_projector").execution_options(**{OPTION: None})
+    projector(keyless, tell(*WHOLE)).catch_up()
+    with engine.connect() as connection:
+        found = runs.run(connection, "r1")
+    assert found is not None
+    assert (found.title, found.head_commit) == (None, "b" * 40)

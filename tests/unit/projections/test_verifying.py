@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 from tenuto import header as headers
-from tenuto.events import ToolStarted
+from tenuto.events import MessageSent, ToolStarted
+from tenuto.keytree import KeyTree
 from tenuto.ledger import Head, Recorded, SessionHead
 from tenuto.log.merkle import Frontier, leaf_hash
 from tenuto.log.tiles import TileFolder
@@ -18,7 +19,7 @@ from tenuto_projections import verifying
 from tenuto_projections.verifying import load_seen, save_seen, walk_log
 from tenuto_projections.walked import Seen, Walked
 
-from .written import DIGEST, MemoryFollower, WrittenLedger
+from .written import DIGEST, STORAGE_KEY, MemoryFollower, WrittenLedger
 
 SEEN = Seen("tenuto.test/log", 7, "ab" * 32)
 
@@ -216,3 +217,42 @@ def test_a_damaged_memory_fails_step_9(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(VerificationFailed, match="damaged") as caught:
         load_seen(tmp_path)
     assert caught.value.step == 9
+
+
+def purged(ledger: WrittenLedger, *, forget: bool) -> int:
+    """A purge on record; the row is gone or not."""
+    ledger.write("deployment", MessageSent, b"a secret", to="deployment", topic="plan")
+    place = len(ledger.entries) - 1
+    ledger.purge(place, forget=forget)
+    return place
+
+
+def verify_with(ledger: WrittenLedger, key: KeyTree, tmp_path: Path) -> None:
+    follower = Signed(ledger)
+    follower.walk._storage_key = key
+    verify(ledger, tmp_path, Live(ledger), follower)
+
+
+def without_key(ledger: WrittenLedger, place: int) -> KeyTree:
+    return STORAGE_KEY.punctured([bytes.fromhex(str(ledger.events[place].payload_commit))])
+
+
+def test_a_purge_is_shown_with_who_when_under_what_and_why(
+    ledger: WrittenLedger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = purged(ledger, forget=True)
+    verify_with(ledger, without_key(ledger, place), tmp_path)
+    said = capsys.readouterr().out
+    assert f'"purged":[{{"position":{place},"said":"purged by keeper on 2026-03-01 under purge-1 (secret)"}}]' in said
+
+
+@pytest.mark.parametrize("forget", [True, False])
+def test_a_purge_whose_row_or_key_is_still_there_is_named(
+    ledger: WrittenLedger, tmp_path: Path, forget: bool
+) -> None:
+    place = purged(ledger, forget=forget)
+    key = STORAGE_KEY if forget else without_key(ledger, place)
+    with pytest.raises(VerificationFailed, match="key is still here" if forget else "payload is still stored") as caught:
+        verify_with(ledger, key, tmp_path)
+    assert (caught.value.step, caught.value.position) == (5, place)
+    assert "`tenuto purge apply purge-1` destroys it again" in str(caught.value)
