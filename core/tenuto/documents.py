@@ -106,6 +106,18 @@ class Arguments(Document, frozen=True, kw_only=True):
     values: dict[str, Any]
 
 
+class PolicyQuestion(Document, frozen=True, kw_only=True):
+    """Payload of `policy.decided`: what policy was told beside what `tool.requested` says, so that it can be asked again.
+
+    role: what the keyring said of the author. subject, risks, initiator: see `tenuto.policy.PolicyRequest`.
+    """
+
+    role: str
+    subject: str = ""
+    risks: tuple[str, ...] = ()
+    initiator: str = ""
+
+
 class Result(Document, frozen=True, kw_only=True):
     """Payload of `tool.finished` and `tool.failed`: what came back, shortened by the author to what matters."""
 
@@ -121,7 +133,7 @@ class AlertNote(Document, frozen=True, kw_only=True):
 
 
 DOCUMENTS: tuple[type[Document], ...] = (
-    PullRequest, Review, ApprovalCard, Reason, Handover, Arguments, Result, AlertNote,
+    PullRequest, Review, ApprovalCard, Reason, Handover, Arguments, PolicyQuestion, Result, AlertNote,
 )  # fmt: skip
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)

@@ -27,7 +27,7 @@ import msgspec
 
 from .approvals import Approvals, NotGranted, Standing
 from .clock import Clock, NewId
-from .documents import ApprovalCard, Arguments, Document, Result, to_payload
+from .documents import ApprovalCard, Arguments, Document, PolicyQuestion, Result, to_payload
 from .errors import Busy, Refused, TenutoError
 from .events import (
     PAYLOAD_BYTES_MAX,
@@ -240,19 +240,22 @@ class Gate:
             # Whatever it was, it is a deny and on record before anything else happens.
             engine, bundle = self._policy.engine, self._policy.bundle
             denied = Decision(effect="deny", rules=(ERROR_RULE,), bundle=bundle, engine=engine)
-            self._record_decision(call, requested, denied)
+            self._record_decision(call, requested, request, denied)
             if isinstance(error, Exception):
                 raise ActionRefused(f"Policy could not decide about {action.tool}: {_short(error)}") from error
             raise
-        decided = self._record_decision(call, requested, decision)
+        decided = self._record_decision(call, requested, request, decision)
         if decision.effect != "allow":
             sentence = f"Policy does not allow {action.tool} on {action.resource} to {request.principal}"
             raise ActionRefused(f"{sentence}: {', '.join(decision.rules)} in the bundle {decision.bundle[:12]}.")
         return decision, decided
 
-    def _record_decision(self, call: _Call, requested: Event, decision: Decision) -> Event:
+    def _record_decision(self, call: _Call, requested: Event, request: PolicyRequest, decision: Decision) -> Event:
+        asked = PolicyQuestion(
+            role=request.role, subject=request.subject, risks=request.risks, initiator=request.initiator
+        )
         return self._record(
-            call, PolicyDecided, (requested.id,), call=call.name, effect=decision.effect, rules=decision.rules,
+            call, PolicyDecided, (requested.id,), asked, call=call.name, effect=decision.effect, rules=decision.rules,
             bundle=decision.bundle, engine=decision.engine, obligation=decision.obligation,
         )  # fmt: skip
 

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     seal_milliseconds: int = Field(200, ge=10, description="How often the sealer looks for new events.")
     refusals_in_a_row: int = Field(1000, ge=1, description="So many refused records in a row stop ingest.")
     receipt_seconds: float = Field(30.0, gt=0, description="How long a recorder waits for a receipt before it says so.")
+    policy: str | None = Field(
+        None,
+        description="Cedar files or folders, separated by commas, or one rule of an OPA server (`http://HOST:8181/v1/data/...`); the"
+        " reference bundle when unset.",
+    )
     console_port: int = Field(8501, ge=0, le=65535, description="Port of the approval console.")
     console_address: str = Field("127.0.0.1", description="Address the console listens on.")
     model: str = Field("scripted", description="scripted, gullible, or a provider model such as `openai:gpt-5`.")

@@ -16,6 +16,7 @@ from .adapters.kafka import KafkaBus
 from .adapters.kafka_access import KafkaAccess
 from .adapters.kafka_rights import DELIVERY, INGEST
 from .adapters.keytreefile import KeyTreeFile
+from .adapters.opa import OpaPolicy
 from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
 from .adapters.shredding import Shredder
 from .adapters.tilefiles import TileLedger
@@ -40,7 +41,7 @@ from .log.tiles import TileFolder
 from .log.witness import Witness
 from .log.witnessing import parse_policy
 from .mailbox import Mailbox
-from .policy import load_policy
+from .policy import Policy, load_policy
 from .purging import Purging
 from .recorder import Recorder
 from .salvage import losses_told, open_spool
@@ -194,7 +195,8 @@ def open_purging(settings: Settings, author: str, *, policies: Sequence[Path] = 
         closing(open_reader(settings)) as reader,
     ):
         gate = Gate(
-            recorder=recorder, follower=follower, policy=load_policy(policies), clock=SystemClock(), new_id=new_uuid7,
+            recorder=recorder, follower=follower, clock=SystemClock(), new_id=new_uuid7,
+            policy=load_policy(policies) if policies else open_policy(settings.policy),
             patience=Patience(approval_seconds=PURGE_APPROVAL_SECONDS),
         )  # fmt: skip
         yield Purging(
@@ -293,11 +295,20 @@ def open_recorder(settings: Settings, author: str, *, software: str, receipts: b
 
 
 def open_gate(settings: Settings, recorder: Recorder, *, policies: Sequence[Path] = ()) -> Gate:
-    """Return the gate for an author's tools; it recomputes every approval from the verified ledger."""
+    """Return the gate for an author's tools, under `policies` or what the settings name; it recomputes every approval."""
     return Gate(
         recorder=recorder,
         follower=open_follower(settings, payloads=False),
-        policy=load_policy(policies),
+        policy=load_policy(policies) if policies else open_policy(settings.policy),
         clock=SystemClock(),
         new_id=new_uuid7,
     )
+
+
+def open_policy(sources: str | None) -> Policy:
+    """Return the policy at `sources`, as the setting `policy` has it; raises NotConfigured when it cannot be used."""
+    if sources is None:
+        return load_policy()
+    if sources.startswith(("http://", "https://")):
+        return OpaPolicy(sources)
+    return load_policy([Path(source.strip()) for source in sources.split(",")])

@@ -29,11 +29,13 @@ EventName = Annotated[str, typer.Argument(metavar="ID", help="Id of an event, or
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add project, rebuild, verify, bundle, log, show, why and replay to the `tenuto` command."""
+    """Add project, rebuild, verify, bundle, log, show, why, replay and policy to the `tenuto` command."""
+    from . import policy_commands
     from .bundle_commands import bundle
 
     for command in (project, rebuild, verify, bundle, log, show, why, replay):
         app.command()(command)
+    policy_commands.add_commands(app)
 
 
 def project() -> None:

@@ -174,13 +174,13 @@ def built_programs() -> ForeignPrograms:
     return ForeignPrograms(cache)
 
 
-def build(command: Sequence[str]) -> None:
-    """Run `go build`, which verifies every module against `go.sum`."""
+def build(command: Sequence[str], folder: Path = HERE) -> None:
+    """Run `go build` in a folder with `go.mod`; it verifies every module against `go.sum`."""
     environment = {**os.environ, "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "GOTOOLCHAIN": "local"}
     environment["GOWORK"] = "off"
     try:
         ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX, check=False, cwd=HERE, env=environment
+            command, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX, check=False, cwd=folder, env=environment
         )
     except subprocess.TimeoutExpired:
         raise PartMissing(f"Go did not build the foreign programs within {BUILD_SECONDS_MAX} s.") from None

@@ -17,6 +17,7 @@ from tenuto.documents import (
     Finding,
     Handover,
     PlannedChange,
+    PolicyQuestion,
     PullRequest,
     Reason,
     Result,
@@ -40,6 +41,7 @@ EXAMPLES: list[Document] = [
     Reason(text="The plan is the one we spoke about."),
     Handover(pull_request=CHANGE, verdict="approve"),
     Arguments(values={"image": "sha256:…", "replicas": 3, "flags": [True, None]}),
+    PolicyQuestion(role="agent", subject="terraform.plan", risks=("iam", "deletion"), initiator="mara"),
     Result(text="ok", values={"seconds": 1.5}),
     AlertNote(sentence="Too many.", figures={"rate": 4.0}),
 ]

@@ -35,6 +35,7 @@ class Rule:
     obligation: Obligation
     tools: tuple[str, ...]
     place: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class Bundle:
     rules: dict[str, Rule]
     text: str
     digest: str
+
+    def without(self, rule: str) -> Bundle:
+        """Return the bundle as it would be if this rule had never been written; its digest names nothing that exists."""
+        kept = {name: one for name, one in self.rules.items() if name != rule}
+        text = "\n".join(one.text for one in kept.values())
+        return Bundle(kept, text, hashlib.sha256(text.encode()).hexdigest())
 
 
 def read_bundle(paths: Sequence[Path]) -> Bundle:
@@ -116,7 +123,7 @@ def _rule(statement: str, place: str) -> Rule:
     (policy,) = parsed.static_policies.values()
     _demand_known_annotations(policy, place)
     obligation = next(known for known in OBLIGATIONS if known == policy.annotations.get("obligation", "none"))
-    return Rule(policy.annotations["id"], policy.effect == "permit", obligation, _tools(policy.action), place)
+    return Rule(policy.annotations["id"], policy.effect == "permit", obligation, _tools(policy.action), place, statement)
 
 
 def _demand_known_annotations(policy: pst.Template, place: str) -> None:

@@ -41,13 +41,13 @@ class CedarPolicy:
 
     def __init__(self, bundle: Bundle) -> None:
         """Raises NotConfigured unless the rules hold together and the canaries come out as they must."""
-        self._rules, self.bundle = bundle.rules, bundle.digest
+        self.rules, self.bundle = bundle.rules, bundle.digest
         self.engine = f"cedarpy/{version('cedarpy')}"
         try:
             self._policies = cedarpy.PolicySet.from_str(bundle.text)
         except ValueError as error:
             raise NotConfigured(f"The policy files do not parse together: {error}.") from error
-        if len(self._policies) != len(self._rules):
+        if len(self._policies) != len(self.rules):
             raise NotConfigured("Cedar reads another number of rules than stand in the policy files; simplify them.")
         _demand_valid(bundle)
         _demand_working_engine()
@@ -58,7 +58,7 @@ class CedarPolicy:
         try:
             answer = _ask(request, self._policies)
             names = [answer.diagnostics.id_annotations_by_reason[reason] for reason in answer.diagnostics.reasons]
-            rules = [self._rules[name] for name in sorted(names)]
+            rules = [self.rules[name] for name in sorted(names)]
             allowed, denied = (answer.decision is word for word in (cedarpy.Decision.Allow, cedarpy.Decision.Deny))
         except (ValueError, TypeError, KeyError):
             return self._denied(ERROR_RULE)
@@ -79,11 +79,11 @@ class CedarPolicy:
         return Decision(effect="deny", rules=rules[:RULES_MAX], bundle=self.bundle, engine=self.engine)
 
     def _demand_strangers_denied(self) -> None:
-        tools = {_CANARY, *(tool for rule in self._rules.values() for tool in rule.tools)}
+        tools = {_CANARY, *(tool for rule in self.rules.values() for tool in rule.tools)}
         for tool in sorted(tools):
             decision = self.decide(_canary("tenuto.stranger", tool))
             if decision.effect != "deny":
-                place = self._rules[decision.rules[0]].place
+                place = self.rules[decision.rules[0]].place
                 raise NotConfigured(f"{place}: this rule lets an agent that nobody knows call {tool}; name who may.")
 
 

@@ -8,6 +8,7 @@ from ..errors import NotConfigured
 from .decision import Effect, Obligation, Policy, PolicyRequest
 
 REFERENCE_FILE = Path(__file__).with_name("reference.cedar")
+REFERENCE_CASES = Path(__file__).with_name("reference.cases.toml")
 
 _CANARIES: tuple[tuple[str, str, str, Effect, Obligation], ...] = (
     ("code-review", "git.diff", "repo:canary", "allow", "none"),

@@ -20,6 +20,7 @@ from tenuto.events import (
 )
 from tenuto.gate import OutcomeUnknown
 from tenuto.policy import load_policy
+from tenuto.policy.history import questions
 from tenuto.seeing import LedgerView
 
 from tests.unit.gate.road import (
@@ -176,3 +177,10 @@ def test_a_view_looks_no_more_often_than_it_was_told(monkeypatch):
     looks = iter([None, None, "there"])
     assert view.wait_for(lambda: next(looks)) == "there"
     assert naps == [0.07, 0.07]
+
+
+def test_what_policy_was_asked_is_on_record_so_that_it_can_be_asked_again():
+    road, policy = Road(), FixedPolicy()
+    open_gate(road, policy).run(ACTION, Tool(), run=RUN)
+    (asked,) = questions(road.ledger.verified())
+    assert asked.request == policy.asked[0]
