@@ -30,7 +30,7 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {
-    "root": _OWN | {"key.registered", "key.epoch_opened", "key.epoch_destroyed", "policy.changed"} | _HOLDS,
+    "root": _OWN | {"key.registered", "key.epoch_opened", "key.epoch_destroyed", "policy.changed", "retention.applied"} | _HOLDS,
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
@@ -42,7 +42,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "detector": _OWN | {"alert.raised"},
     "console": _OWN | {"approval.assigned", "approval.opened", "approval.viewed", "spotcheck.drawn"},
     "custodian": _OWN | _HOLDS,
-    "keeper": _OWN | _GATE | {"record.purged"},
+    "keeper": _OWN | _GATE | {"record.purged", "retention.applied"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

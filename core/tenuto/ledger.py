@@ -4,7 +4,8 @@ Invariants, each with a test of the same number in tests/contracts/ledger_contra
 
  1. Positions have no gaps: they are 0, 1, 2, ... in commit order.
  2. The position of an event is its leaf index in the Merkle tree.
- 3. A stored byte never changes and a stored event never goes away.
+ 3. A stored byte never changes and a stored event never goes away. (Retention moves the oldest partitions into archives,
+    whole and verified, from which every reader goes on being answered.)
  4. The head (tree size and frontier) is always that of exactly the events stored.
  5. An event enters once: what a consumer offset brought in is never brought in again.
  6. Each session is one unbroken chain; its stored head is that of its last event.
@@ -38,6 +39,10 @@ class AlreadyAppended(TenutoError):
 
 class HeadsMoved(Busy):
     """Another writer moved a session head or a key since the caller looked; nothing was written. Look again and repeat."""
+
+
+class LedgerFull(TenutoError):
+    """The tables have no partition for the next positions: nothing was written, and nothing is lost, until one is made."""
 
 
 class NotOwner(TenutoError):
@@ -161,8 +166,8 @@ class LedgerStore(LedgerReader, Protocol):
     def append(self, batch: Batch) -> range:
         """Append and return the positions given.
 
-        Raises AlreadyAppended, HeadsMoved (also when a record to unpark is not there), NotOwner; any of them means that
-        nothing was written. Busy means that it was not learned: `claim` again, which tells by the offset. May be repeated
+        Raises AlreadyAppended, HeadsMoved (also when a record to unpark is not there), NotOwner, LedgerFull; any of them
+        means that nothing was written. Busy means that it was not learned: `claim` again, which tells by the offset. May be repeated
         harmlessly with the same batch: the consumer offset makes the second attempt raise AlreadyAppended.
         """
         ...

@@ -8,17 +8,22 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 
+from .adapters.partitions import prepare
 from .errors import NotConfigured
 
 
 def migrate(url: str) -> None:
-    """Run all outstanding migrations on `url` (a libpq URL of the owning role). May be repeated harmlessly."""
+    """Run all outstanding migrations on `url` (a libpq URL of the owning role), and make the next partitions in time.
+
+    May be repeated harmlessly. Raises Busy while another process makes or drops partitions.
+    """
     engine = sqlalchemy.create_engine(sqlalchemy_url(url), poolclass=sqlalchemy.NullPool)
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    prepare(url)
 
 
 def migrations_folder() -> Path:

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     console_address: str = Field("127.0.0.1", description="Address the console listens on.")
     model: str = Field("scripted", description="scripted, gullible, or a provider model such as `openai:gpt-5`.")
     reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for, until people log in.")
+    archive: Path | None = Field(None, description="Folder of what retention takes out of the database; else in the home.")
     witness_url: str | None = Field(None, description="Where this home's own witness answers; the sealer asks it there.")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of /metrics and /healthz; none when unset.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is written to stderr.")
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
     def tiles(self) -> Path:
         """Folder of the published log: `checkpoint` and `tile/`."""
         return self.home / "log"
+
+    @property
+    def archives(self) -> Path:
+        """Folder of what retention took out of the database, unless TENUTO_ARCHIVE names another."""
+        return self.archive or self.home / "archive"
 
     @property
     def spool(self) -> Path:

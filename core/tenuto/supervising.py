@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,10 +21,11 @@ from typing import Any, Self
 import psycopg
 
 from .adapters.kafka_rights import INGEST
+from .adapters.partitions import prepare
 from .addresses import DATABASE, RUNNING_FILE, SUPERVISOR
 from .embedded import EmbeddedBroker, EmbeddedPostgres, PartFailed
 from .embedded.child import LOOPBACK, Child, DirectoryLock, Plan, free_port
-from .errors import NotConfigured
+from .errors import Busy, NotConfigured
 from .founding import found, is_founded
 from .settings import EVENTS_TOPIC, PREFIX, Settings
 from .wiring import open_bus
@@ -31,6 +33,7 @@ from .wiring import open_bus
 ROAD = ("witness", "ingest", "seal", "deliver", "project")
 """The processes that every author depends on."""
 
+ROOM_SECONDS = 60.0
 _HOME_LOCK_SECONDS = 2.0
 _TAIL_LINES = 8
 
@@ -47,6 +50,7 @@ class Platform:
     _stack: ExitStack = field(default_factory=ExitStack)
     _parts: dict[str, Child] = field(default_factory=dict)
     _health: dict[str, str] = field(default_factory=dict)
+    _look_at_room: float = 0.0
 
     def __enter__(self) -> Self:
         """Start the stores, bring the schema up to date, found the log if there is none, create the topics.
@@ -100,6 +104,19 @@ class Platform:
         log = self.settings.home / "logs" / f"{name}.log"
         lines = log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:] if log.exists() else []
         return f"The end of {log}:\n" + "\n".join(f"    {line}" for line in lines)
+
+    def make_room(self) -> None:
+        """Make the ledger's next partitions in time; looks every ROOM_SECONDS, however often it is called."""
+        if time.monotonic() < self._look_at_room:
+            return
+        self._look_at_room = time.monotonic() + ROOM_SECONDS
+        try:
+            made = prepare(self.settings.database_url or "")
+        except Busy as busy:  # retention is at work, or the database is away: the next look is soon
+            self.say(f"No room was made for new events just now: {busy}")
+        else:
+            if made:
+                self.say(f"Made room for {sum(one.last - one.first + 1 for one in made):,} more events.")
 
     def running(self) -> Sequence[str]:
         """The names of the parts that were started."""

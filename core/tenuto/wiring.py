@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -17,11 +17,14 @@ from .adapters.kafka_access import KafkaAccess
 from .adapters.kafka_rights import DELIVERY, INGEST
 from .adapters.keytreefile import KeyTreeFile
 from .adapters.opa import OpaPolicy
+from .adapters.partitions import Partitions
 from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
+from .adapters.retained import RetainedHashes, RetainedLedger, RetainedReader
 from .adapters.shredding import Shredder
 from .adapters.tilefiles import TileLedger
 from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
 from .addresses import DATABASE, running_addresses
+from .archive import Shelf
 from .clock import SystemClock, new_uuid7
 from .delivery import Delivery
 from .embedded import EmbeddedPostgres
@@ -44,6 +47,7 @@ from .mailbox import Mailbox
 from .policy import Policy, load_policy
 from .purging import Purging
 from .recorder import Recorder
+from .retention import Partition, Retention
 from .salvage import losses_told, open_spool
 from .sealing import Sealer
 from .settings import EVENTS_TOPIC, Settings
@@ -136,9 +140,19 @@ def verify_pool(settings: Settings) -> Executor:
     return ThreadPoolExecutor(settings.verify_threads, thread_name_prefix="verify")
 
 
-def open_reader(settings: Settings, role: str = "tenuto_reader") -> PostgresReader:
-    """Return the ledger, for reading."""
-    return PostgresReader(role_url(settings, role))
+def open_shelf(settings: Settings) -> Shelf:
+    """Return the folder of archives of this home's log."""
+    return Shelf(settings.archives, open_trust(settings).origin)
+
+
+def open_reader(settings: Settings, role: str = "tenuto_reader") -> RetainedReader:
+    """Return the ledger, for reading: the tables, and what retention took out of them from the archives."""
+    return RetainedReader(PostgresReader(role_url(settings, role)), open_shelf(settings), TileFolder(settings.tiles))
+
+
+def open_hashes(settings: Settings) -> RetainedHashes:
+    """Return what proofs are made of: the published tiles, and the archives for what was pruned."""
+    return RetainedHashes(TileFolder(settings.tiles), open_shelf(settings))
 
 
 def open_follower(settings: Settings, *, payloads: bool = True, role: str = "tenuto_reader") -> Follower:
@@ -162,7 +176,8 @@ def open_tile_follower(folder: Path, trust: Trust, settings: Settings) -> Follow
     checkpoints = CheckpointFile(folder)
     note = checkpoints.latest()
     size = 0 if note is None else verified_checkpoint(note, trust).size
-    return Follower(TileLedger(folder, size), checkpoints, trust, pool=verify_pool(settings))
+    shelf = Shelf(settings.archives, trust.origin)
+    return Follower(TileLedger(folder, size, shelf), checkpoints, trust, pool=verify_pool(settings))
 
 
 @contextmanager
@@ -177,7 +192,7 @@ def open_ingest(settings: Settings) -> Iterator[Ingest]:
         examiner=Examiner(trust.origin, Vault(EpochFolder(settings.keys), KeyTreeFile(settings.keys)), pool),
         limits=Limits(settings.batch_events, settings.gap_seconds, settings.refusals_in_a_row),
     )
-    store = PostgresLedger(open_datastore(url), url)
+    store = RetainedLedger(PostgresLedger(open_datastore(url), url), open_shelf(settings), TileFolder(settings.tiles))
     ingest = Ingest(
         open_bus(settings, INGEST), store, judge=judge, root_public_key=trust.root, clock=SystemClock(),
         share=(EVENTS_TOPIC, None),
@@ -250,7 +265,7 @@ def open_delivery(settings: Settings) -> Iterator[Delivery]:
             follower=open_follower(settings, payloads=False),
             bus=open_bus(settings, DELIVERY),
             reader=reader,
-            hashes=TileFolder(settings.tiles),
+            hashes=open_hashes(settings),
             storage_key=KeyTreeFile(settings.keys),
         )
         with closing(delivery):
@@ -260,11 +275,30 @@ def open_delivery(settings: Settings) -> Iterator[Delivery]:
 @contextmanager
 def open_epochs(settings: Settings) -> Iterator[Epochs]:
     """Give what opens and destroys epochs, with the root's key, which must be in the home's folder."""
-    with open_recorder(settings, "root", software="tenuto-epoch") as root, closing(open_reader(settings)) as reader:
+    tables = PostgresReader(role_url(settings, "tenuto_reader"))
+    with open_recorder(settings, "root", software="tenuto-epoch") as root, closing(tables) as reader:
         yield Epochs(
             home=settings.home, keys=settings.keys, spools=settings.spool, root=root, bus=open_bus(settings, INGEST),
             reader=reader, topic=EVENTS_TOPIC, follower=open_follower(settings, payloads=False),
             seconds=settings.receipt_seconds,
+        )  # fmt: skip
+
+
+@contextmanager
+def open_retention(
+    settings: Settings, record: Callable[[Partition, str], None], *, did: Callable[[str], None] = lambda _: None
+) -> Iterator[Retention]:
+    """Give what takes old events out of the database, as its owner; raises Busy while another process does.
+
+    `record` puts the event on record and returns when it is signed; see `Retention`.
+    """
+    trust, url = open_trust(settings), role_url(settings, "tenuto_reader")
+    storage = settings.keys / keyfiles.STORAGE_KEY
+    with Partitions(database_url(settings), did) as tables, closing(PostgresReader(url)) as reader:
+        yield Retention(
+            follower=open_follower(settings, payloads=False), trust=trust, tables=tables, reader=reader,
+            shelf=open_shelf(settings), tiles=TileFolder(settings.tiles), record=record, did=did,
+            storage_key=KeyTreeFile(settings.keys) if storage.exists() else None,
         )  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def _source(settings: Settings, files: Path | None) -> Iterator[Source]:
     from tenuto.adapters.tilefiles import TileLedger
     from tenuto.following import CheckpointFile, verified_checkpoint
     from tenuto.log.tiles import TileFolder
-    from tenuto.wiring import open_reader, open_tile_follower, open_trust
+    from tenuto.wiring import open_hashes, open_reader, open_shelf, open_tile_follower, open_trust
 
     from .bundling import Source
 
@@ -134,8 +134,8 @@ def _source(settings: Settings, files: Path | None) -> Iterator[Source]:
     if files is None:
         follower = shared._follower(settings, payloads=False)
         with closing(open_reader(settings)) as reader:
-            yield Source(follower, reader, TileFolder(settings.tiles), trust)
+            yield Source(follower, reader, open_hashes(settings), trust)
         return
     follower, note = open_tile_follower(files, trust, settings), CheckpointFile(files).latest()
     size = 0 if note is None else verified_checkpoint(note, trust).size
-    yield Source(follower, TileLedger(files, size), TileFolder(files), trust)
+    yield Source(follower, TileLedger(files, size, open_shelf(settings)), TileFolder(files), trust)

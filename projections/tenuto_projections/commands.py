@@ -87,6 +87,9 @@ def verify(
     since: Annotated[
         Path | None, typer.Option(help="With --bundle: the checkpoint that you saw last, which it must extend.")
     ] = None,
+    archived: Annotated[
+        Path | None, typer.Option("--archive", help="One folder that retention made instead of the live ledger.")
+    ] = None,
 ) -> None:
     """Walk all nine verification steps over the live ledger, or offline over a folder or a bundle; exit code 0 or 3."""
     from tenuto.log.tiles import TileFolder
@@ -94,12 +97,18 @@ def verify(
 
     from .verifying import walk_log
 
-    if (since is not None and bundled is None) or (files is not None and bundled is not None):
-        _fail("--since belongs to --bundle, and --bundle stands instead of --log.", USAGE)
+    if (since is not None and bundled is None) or sum(one is not None for one in (files, bundled, archived)) > 1:
+        _fail("--since belongs to --bundle, and --bundle or --archive stands instead of --log.", USAGE)
     if bundled is not None:
         from .bundle_commands import verify_folder
 
         verify_folder(bundled, trust_file, since)
+        return
+    if archived is not None:
+        from .archived import verify_archived
+
+        with _sentences():
+            verify_archived(archived, trust_file, _settings())
         return
     with _sentences():
         settings = _settings()
@@ -107,13 +116,15 @@ def verify(
         if files is None:
             signed = _walk_live(settings, trust)
         else:
+            from tenuto.archive import Shelf
             from tenuto.wiring import open_tile_follower
 
             from .walked import Walked
 
             follower = open_tile_follower(files, trust, settings)
             walked = Walked(trust, opens_payloads=False)
-            signed = walk_log(follower, walked, settings.state / "verify", TileFolder(files))
+            shelf = Shelf(settings.archives, trust.origin)
+            signed = walk_log(follower, walked, settings.state / "verify", TileFolder(files), shelf=shelf)
     if not signed:
         raise typer.Exit(NOT_FOUND)
 
@@ -193,6 +204,8 @@ def replay(
 
 
 def _walk_live(settings: Settings, trust: Trust) -> bool:
+    from contextlib import closing
+
     from tenuto.errors import NotConfigured
     from tenuto.log.tiles import TileFolder
     from tenuto.wiring import open_follower, open_reader
@@ -205,7 +218,8 @@ def _walk_live(settings: Settings, trust: Trust) -> bool:
     except NotConfigured:
         follower, opens = open_follower(settings, payloads=False), False
     walked = Walked(trust, opens_payloads=opens)
-    return walk_log(follower, walked, settings.state / "verify", TileFolder(settings.tiles), open_reader(settings))
+    with closing(open_reader(settings)) as live:
+        return walk_log(follower, walked, settings.state / "verify", TileFolder(settings.tiles), live)
 
 
 def _print_log(follower: Follower, selection: Selection, *, follow: bool) -> int:

@@ -68,6 +68,7 @@ SENTENCES: dict[str, str] = {
     "approval.revoked": "{author} takes {approval} back: {reason}.",
     "spotcheck.drawn": "The draw for a second look at {approval}: {drawn}.",
     "hold.placed": "{author} places the legal hold {hold}: nothing that it covers may be purged or dropped.",
+    "retention.applied": "{author} archived the positions {first} to {last}; the tables begin at {minimum} from here on.",
     "hold.lifted": "{author} lifts the legal hold {hold}.",
     "spotcheck.signed": "{author} looked at {approval} again and does {finding}.",
     "alert.raised": "{detector} raises {alert} ({severity}) about {suspect}: {rule}.",

@@ -19,14 +19,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from tenuto.adapters.tilefiles import TileLedger
+from tenuto.archive import ArchiveMissing, Shelf
 from tenuto.following import Follower
 from tenuto.ledger import LedgerReader, SessionHead
 from tenuto.log.durable import write_durably
 from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
 from tenuto.purges import Purges
+from tenuto.retention import Retained
+from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
+from .kept import Kept, KeptLedger, archives_judged, explained, take, verify_kept
 from .replay.records import Output, tick_lines, tick_records
 from .walked import NOT_DONE, Seen, Walk, Walked, verify_cosigned
 
@@ -36,8 +40,8 @@ COSIGNATURE_PAUSE_SECONDS = 0.1
 SEEN_FILE = "seen.json"
 
 
-class LiveLedger(LedgerReader, Protocol):
-    """A reader that also shows what is stored beside the events."""
+class LiveLedger(LedgerReader, KeptLedger, Protocol):
+    """A reader that also shows what is stored beside the events, and where its beginning is."""
 
     def session_heads(self) -> dict[UUID, SessionHead]:
         """Return the stored head of every session."""
@@ -56,23 +60,33 @@ class LiveLedger(LedgerReader, Protocol):
         ...
 
 
+@archives_judged()
 def walk_log(
-    follower: Follower, walked: Walked, seen_folder: Path, tiles: TileFolder, live: LiveLedger | None = None
+    follower: Follower,
+    walked: Walked,
+    seen_folder: Path,
+    tiles: TileFolder,
+    live: LiveLedger | None = None,
+    *,
+    shelf: Shelf | None = None,
 ) -> bool:
     """Verify the whole log, print the nine ticks and return whether anything was signed; raises VerificationFailed.
 
     `seen_folder` remembers the newest checkpoint from one verification to the next, for step 9. `tiles` is the published
-    folder: every file in it must say what the events say. Without `live` the events come from there too.
+    folder: every file in it must say what the events say. Without `live` the events come from there too; `shelf` has the
+    archives of what was pruned from it.
     """
     walked.seen_before(load_seen(seen_folder))
     head = None if live is None else live.head()
     compare = None if live is None else _columns_compared(live)
+    retained, kept = Retained(), Kept()
     with _progress() as progress:
         task = progress.add_task("Verifying", total=None if head is None else head.size)
         deadline = time.monotonic() + COSIGNATURE_SECONDS_MAX
         while True:
-            for page in _located(follower, tiles, live):
+            for page in _located(follower, tiles, live, walked.trust):
                 walked.take(page)
+                take(retained, page)
                 if compare is not None:
                     compare(page)
                 total = None if follower.checkpoint is None else follower.checkpoint.size
@@ -80,7 +94,7 @@ def walk_log(
             if _is_cosigned(follower, walked, deadline):
                 break
         walked.verify(follower)
-        _verify_published(follower, tiles)
+        _verify_published(follower, tiles, shelf if live is None else live.shelf)
     walk = walked.walk(follower)
     unsigned = 0
     if live is not None and head is not None:
@@ -89,9 +103,10 @@ def walk_log(
         walked.verify(follower)
         _verify_derived(follower.walk, live)
         follower.walk.verify_purges_done(live.kept_payloads(follower.walk.purges.positions()))
+        kept = verify_kept(retained, live, tiles)
     if walk.seen is not None:
         save_seen(seen_folder, walk.seen)
-    _print(walk, unsigned, follower.walk.purges, live=live is not None)
+    _print(walk, unsigned, follower.walk.purges, kept, live=live is not None)
     return walk.seen is not None
 
 
@@ -107,10 +122,14 @@ def _is_cosigned(follower: Follower, walked: Walked, deadline: float) -> bool:
     return True
 
 
-def _located(follower: Follower, tiles: TileFolder, live: LiveLedger | None) -> Iterator[list[Verified]]:
+def _located(
+    follower: Follower, tiles: TileFolder, live: LiveLedger | None, trust: Trust
+) -> Iterator[list[Verified]]:
     """Yield the follower's pages; where only the root shows that something was changed, find the position for the person."""
     try:
         yield from follower.pages()
+    except ArchiveMissing as missing:
+        raise explained(missing, tiles, trust) from missing
     except VerificationFailed as failure:
         checkpoint = follower.checkpoint
         if failure.step != 6 or failure.position is not None or checkpoint is None:
@@ -134,12 +153,13 @@ def _first_unlike(tiles: TileFolder, reader: LedgerReader, size: int) -> int | N
     return None
 
 
-def _verify_published(follower: Follower, tiles: TileFolder) -> None:
+def _verify_published(follower: Follower, tiles: TileFolder, shelf: Shelf | None) -> None:
     """Step 6 from the other side: proofs are made of the published files, so all of them must lead to the signed root."""
     if follower.checkpoint is None:
         return
     try:
-        verify_tiles(tiles, follower.checkpoint.size, follower.checkpoint.root)
+        pruned = (lambda _: None) if shelf is None else shelf.bundle
+        verify_tiles(tiles, follower.checkpoint.size, follower.checkpoint.root, pruned)
     except (TilesRefused, TileMissing) as trouble:
         raise VerificationFailed(6, f"the published files are not those of the log: {trouble}") from trouble
 
@@ -224,7 +244,7 @@ def _progress() -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
-def _print(walk: Walk, unsigned: int, purges: Purges, *, live: bool) -> None:
+def _print(walk: Walk, unsigned: int, purges: Purges, kept: Kept, *, live: bool) -> None:
     seen = walk.seen
     if seen is None:
         Output().emit({"verified": False, "reason": "nothing is signed"}, [Text("The log has signed nothing yet.")])
@@ -232,12 +252,16 @@ def _print(walk: Walk, unsigned: int, purges: Purges, *, live: bool) -> None:
     left_out = [tick.step for tick in walk.ticks if tick.state == NOT_DONE]
     shown = {
         "verified": True, "origin": seen.origin, "size": seen.size, "root": seen.root, "unsigned": unsigned,
-        "live": live, "not_done": left_out, "steps": tick_records(walk.ticks),
+        "live": live, "not_done": left_out, "minimum": kept.minimum, "archives": list(kept.archives), "steps": tick_records(walk.ticks),
         "purged": [{"position": position, "said": said} for position, said in _purged(purges)],
     }  # fmt: skip
     verdict = f"The log {seen.origin} holds: {seen.size:,} events under the root {seen.root[:16]}."
     gone = [Text(f"  position {position} was {said}") for position, said in _purged(purges)]
     lines = [*tick_lines(walk.ticks), *gone, Text(verdict, style="bold green")]
+    if kept.minimum:
+        where = ", ".join(kept.archives)
+        said = f"The events below position {kept.minimum:,}, and what lies beside them, are in archives; read from: {where}."
+        lines.append(Text(said))
     if unsigned:
         lines.append(Text(f"{unsigned:,} more events are stored and sound, but not signed yet.", style="yellow"))
     if left_out:

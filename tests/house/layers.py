@@ -24,11 +24,15 @@ PACKAGES: Mapping[str, frozenset[str]] = {
 # and the records; what writes to it is high. `bus` is a port too, and knows how large an envelope may be.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("words", frozenset({"errors", "clock", "events", "settings"})),
-    ("bytes", frozenset({"signing", "payload", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger"})),
-    ("judgement", frozenset({"keyring", "verified", "purges", "verification", "following", "approvals", "holding", "policy", "bundle"})),
+    ("bytes", frozenset({
+        "signing", "payload", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
+    })),
+    ("judgement", frozenset({
+        "keyring", "verified", "purges", "verification", "following", "approvals", "holding", "policy", "bundle",
+    })),
     ("road", frozenset({
         "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "gate", "toolcall", "seeing",
-        "sealing", "waiting", "salvage", "purging",
+        "sealing", "waiting", "salvage", "purging", "retention",
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),
     ("wiring", frozenset({

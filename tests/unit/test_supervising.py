@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tenuto import supervising
 from tenuto.addresses import RUNNING_FILE, SUPERVISOR, running_addresses
 from tenuto.embedded import PartFailed
 from tenuto.embedded.child import DirectoryLock, DirectoryTaken
-from tenuto.errors import NotConfigured
+from tenuto.errors import Busy, NotConfigured
+from tenuto.retention import Partition
 from tenuto.settings import Settings, load_settings
 from tenuto.supervising import Platform, environment
 
@@ -95,3 +97,26 @@ def test_the_embedded_broker_is_not_started_for_who_demands_accounts(tmp_path: P
     with pytest.raises(NotConfigured, match="the embedded one knows no accounts"), Platform(demanding, print):
         pass
     assert not demanding.home.exists()
+
+
+def test_the_next_partitions_are_looked_after_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    said: list[str] = []
+
+    def prepared(url: str) -> list[Partition]:
+        asked.append(url)
+        if len(asked) > 1:
+            raise Busy("retention is at work")
+        return [Partition("00016", 4096, 8191, 0)]
+
+    monkeypatch.setattr(supervising, "prepare", prepared)
+    platform = Platform(Settings(home=tmp_path, database_url="postgresql://here/tenuto"), said.append)
+    platform.make_room()
+    platform.make_room()
+    assert asked == ["postgresql://here/tenuto"]
+    monkeypatch.setattr(supervising, "ROOM_SECONDS", 0.0)
+    platform._look_at_room = 0.0
+    platform.make_room()
+    assert said == ["Made room for 4,096 more events.", "No room was made for new events just now: retention is at work"]

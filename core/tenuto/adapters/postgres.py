@@ -26,6 +26,7 @@ from ..ledger import (
     Batch,
     Head,
     HeadsMoved,
+    LedgerFull,
     NotOwner,
     Parked,
     Recorded,
@@ -34,7 +35,7 @@ from ..ledger import (
     entry_bytes,
 )
 from ..log.merkle import Frontier, leaf_hash
-from . import copying
+from . import copying, partitions
 
 EVENTS_TABLE = "entry"
 TRACKING_TABLE = "tracking"
@@ -256,14 +257,18 @@ class PostgresReader:
         """Return at which of these positions a payload lies in the tables."""
         query = SQL("SELECT notification_id - 1 FROM ledger.payload WHERE notification_id = ANY(%s) ORDER BY 1")
         return [int(row[0]) for row in self._fetch(query, ([position + 1 for position in positions],))]
+    def attached(self) -> list[tuple[int, int]]:
+        """Return the first and last positions of the partitions that the tables have now, in order."""
+        return [(one.first, one.last) for one in map(partitions.parsed, self._fetch(partitions.ATTACHED, ()))]
 
     def stray_payloads(self) -> int:
-        """Return how many payloads lie beside no event."""
+        """Return how many payloads lie beside no event, in the partitions that the tables have."""
         query = SQL(
             "SELECT count(*) FROM ledger.payload p LEFT JOIN ledger.entry e USING (notification_id)"
-            " WHERE e.notification_id IS NULL"
+            " WHERE e.notification_id IS NULL AND p.notification_id > %s"
         )
-        return int(self._fetch(query, ())[0][0])
+        lowest = min((first for first, _ in self.attached()), default=0)  # retention drops events before their payloads
+        return int(self._fetch(query, (lowest,))[0][0])
 
     def _fetch(self, query: Any, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with _answering():
@@ -302,6 +307,8 @@ class PostgresLedger(PostgresReader):
         except IntegrityError as error:
             if "record tracking" in str(error):  # the library's own sentence; it has no class for this
                 raise AlreadyAppended(f"Offset {batch.tracking} is in the ledger already.") from error
+            if "no partition of relation" in str(error):
+                raise LedgerFull(partitions.FULL) from error
             raise
         return range(ids[0] - 1, ids[-1]) if ids else range(0)
 

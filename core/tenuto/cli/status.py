@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..trust import Trust
 
 HEALTH_SECONDS_MAX = 2.0
+EMPTY_FEW = 2
+"""With fewer empty partitions than this the owner is told to make some."""
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
@@ -62,6 +64,7 @@ def facts(settings: Settings) -> dict[str, Any]:
         "console": addresses.get("console", console_address(settings)),
         "parts": {name: health_of(address) for name, address in addresses.get("health", {}).items()},
         "events": None,
+        "empty_partitions": None,
         "signed": None,
         "unsigned": None,
         "witnessed": witnessed(settings, trust, now),
@@ -73,6 +76,7 @@ def facts(settings: Settings) -> dict[str, Any]:
 
 def stages(settings: Settings, trust: Trust) -> dict[str, Any]:
     """Return what ledger, log and read models say of their sizes; what does not answer is left out and named."""
+    from ..adapters.partitions import empty_partitions
     from ..adapters.tracking import read_model_positions
     from ..errors import TenutoError
     from ..following import CheckpointFile
@@ -89,6 +93,7 @@ def stages(settings: Settings, trust: Trust) -> dict[str, Any]:
     try:
         with closing(open_reader(settings)) as reader:
             found["events"] = reader.head().size
+        found["empty_partitions"] = empty_partitions(role_url(settings, "tenuto_reader"))
         found["unsigned"] = found["events"] - found.get("signed", 0)
         seen = read_model_positions(role_url(settings, "tenuto_reader"))
         found["read_models"] = {name: {"seen": size, "behind": max(0, found["events"] - size)} for name, size in seen.items()}
@@ -154,7 +159,7 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "database_error" in found:
         yield "ledger", f"AWAY: {found['database_error']}"
     else:
-        yield "ledger", count(found["events"], "event")
+        yield "ledger", count(found["events"], "event") + room_line(found["empty_partitions"])
     yield "signed", signed_line(found)
     yield "witnessed", witnessed_line(found["witnessed"], found["signed"])
     if found["read_models"] == {}:
@@ -163,6 +168,13 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"read model {name}", f"{count(model['behind'], 'event')} behind" if model["behind"] else "up to date"
     for author, spool in found["spools"].items():
         yield f"spool {author}", spool_line(spool)
+
+
+def room_line(empty: int | None) -> str:
+    """Warn when few empty partitions are left: ingest stops at the end of the last one."""
+    if empty is None or empty >= EMPTY_FEW:
+        return ""
+    return f"; ONLY {count(empty, 'empty partition')} LEFT, make room with `tenuto retention prepare`"
 
 
 def signed_line(found: dict[str, Any]) -> str:

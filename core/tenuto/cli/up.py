@@ -44,6 +44,7 @@ def up(
         say(f"Broker:   {platform.settings.kafka}")
         while not stop.wait(LOOK_SECONDS):
             platform.demand_running()
+            platform.make_room()
     say("Stopped. What was recorded is kept.")
 
 

@@ -35,6 +35,7 @@ from .key import KeyEpochDestroyed, KeyEpochOpened, KeyRegistered, KeyRevoked, K
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .policy import PolicyChanged, PolicyDecided
 from .record import RecordEquivocation, RecordGap, RecordLost, RecordPurged, RecordRefused
+from .retention import RetentionApplied
 from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
 from .session import SessionClosed, SessionOpened
@@ -58,6 +59,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     DriftDetected, DriftReverted,
     RecordRefused, RecordGap, RecordEquivocation, RecordPurged, RecordLost,
     HoldPlaced, HoldLifted,
+    RetentionApplied,
 )  # fmt: skip
 
 KINDS: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in EVENT_CLASSES}
@@ -107,6 +109,7 @@ __all__ = [
     "RecordLost",
     "RecordPurged",
     "RecordRefused",
+    "RetentionApplied",
     "RunFinished",
     "RunStarted",
     "SecretLeaked",

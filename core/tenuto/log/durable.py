@@ -52,3 +52,9 @@ def flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Move a folder, whose files are durable already, to a place beside it that is free; on return that is durable too."""
+    source.rename(target)
+    flush_folder(target.parent)

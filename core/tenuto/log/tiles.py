@@ -188,6 +188,23 @@ class TileFolder:
         """Return the `checkpoint` file, or None before the first."""
         return self._present(CHECKPOINT_FILE)
 
+    def prune(self, start: int, stop: int) -> int:
+        """Delete the entry bundles and the tiles of level 0 that lie wholly between these positions; returns how many.
+
+        Everything above level 0 stays, so every proof about later entries, and between later sizes, stays possible (C2SP
+        tlog-tiles, "Pruning"). May be repeated harmlessly.
+        """
+        pruned = 0
+        for number in range(-(-start // TILE_WIDTH), stop // TILE_WIDTH):
+            for level in (ENTRIES, 0):
+                file = self.path / tile_path(level, number)
+                if file.exists():
+                    file.unlink()
+                    pruned += 1
+        if pruned:
+            self._subtrees.cache_clear()
+        return pruned
+
     def _drop_partials(self, name: str) -> None:
         folder = self.path / f"{name}.p"
         if folder.is_dir():
@@ -294,18 +311,33 @@ def split_bundle(name: str, bundle: bytes) -> list[bytes]:
     return entries
 
 
-def verify_tiles(folder: TileFolder, size: int, root: bytes) -> None:
+def verify_tiles(
+    folder: TileFolder, size: int, root: bytes, pruned: Callable[[int], Sequence[bytes] | None] = lambda _: None
+) -> None:
     """Recompute the whole tree from the entry bundles alone; compare it with every tile of the folder and with `root`.
 
-    Raises TilesRefused naming the first file that differs, or TileMissing. Memory stays small.
+    `pruned` is asked for the entries of a full bundle, by its number, that is not in the folder; where it has them, the
+    tile over them may be missing too. Raises TilesRefused naming the first file that differs, or TileMissing. Memory
+    stays small.
     """
     growth, frontier = TileGrowth(), Frontier()
     for first in range(0, size, TILE_WIDTH):
-        leaves = [leaf_hash(entry) for entry in folder.read_entries(first, min(first + TILE_WIDTH, size))]
+        elsewhere = False
+        try:
+            entries: Sequence[bytes] = list(folder.read_entries(first, min(first + TILE_WIDTH, size)))
+        except TileMissing:
+            kept = pruned(first // TILE_WIDTH)
+            if kept is None:
+                raise
+            entries, elsewhere = kept, True
+        leaves = [leaf_hash(entry) for entry in entries]
         frontier = frontier.extend(leaves)
-        for leaf in leaves:
-            for tile in growth.add(leaf):
+        for tile in (tile for leaf in leaves for tile in growth.add(leaf)):
+            try:
                 folder.verify_tile(tile)
+            except TileMissing:
+                if not elsewhere or tile.level:
+                    raise
     for tile in growth.partials():
         folder.verify_tile(tile)
     if frontier.root() != root:

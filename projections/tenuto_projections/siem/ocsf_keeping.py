@@ -1,4 +1,4 @@
-"""What is kept and what goes, in OCSF: legal holds, and the ledger's epoch keys.
+"""What is kept and what goes, in OCSF: legal holds, retention, and the ledger's epoch keys.
 
 A hold is a rule that changes, as policies are; it is named by its name. An epoch is a key that comes and goes.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenuto.events import Event, HoldLifted, HoldPlaced, KeyEpochDestroyed, KeyEpochOpened
+from tenuto.events import Event, HoldLifted, HoldPlaced, KeyEpochDestroyed, KeyEpochOpened, RetentionApplied
 
-from .ocsf_classes import ENTITY_MANAGEMENT, Mapped, NotMapped
+from .ocsf_classes import DATASTORE_ACTIVITY, ENTITY_MANAGEMENT, Mapped, NotMapped
 
 
 def hold_mapped(event: Event) -> Mapped:
@@ -36,6 +36,17 @@ def epoch_mapped(event: Event) -> Mapped:
 
 def _epoch(epoch: int) -> dict[str, Any]:
     return {"uid": f"epoch-{epoch}", "name": f"epoch-{epoch}", "type": "Epoch key", "type_id": 99}
+
+
+def retention_mapped(event: Event) -> Mapped:
+    """Return what left the database as Datastore Activity, with the positions that an archive holds now."""
+    match event:
+        case RetentionApplied(log_origin=origin, first=first, last=last):
+            database = {"name": origin, "type": "append-only log", "type_id": 99}
+            gone = {"uid": f"{first}-{last}", "name": f"positions {first} to {last}"}
+            attributes = {"database": database, "table": gone, "type": "Database", "type_id": 1}
+            return Mapped(DATASTORE_ACTIVITY, "Delete", attributes, "Low")
+    raise NotMapped(event.kind)
 
 
 def _hold(name: str) -> dict[str, Any]:

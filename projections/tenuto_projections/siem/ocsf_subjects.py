@@ -9,7 +9,7 @@
 | message | API Activity 6003 | one author hands something to another through the ledger |
 | alert, drift, record | Detection Finding 2004 | somebody must look; one finding keeps one `finding_info.uid` |
 | secret | Data Security Finding 2006 | the same, for data that is where it must not be |
-| `record.purged` | Datastore Activity 6005 | stored payloads were deleted, on purpose |
+| `record.purged`, retention | Datastore Activity 6005 | payloads, or rows that are in an archive, were deleted on purpose |
 
 The call, what held it, who cleared it and what became of it are told apart by disposition and joined by the name of the
 call or approval in `api.request.uid`. Authorize Session and User Access Management were not taken for approvals: they
@@ -85,7 +85,7 @@ from .ocsf_classes import (
     Mapped,
     NotMapped,
 )
-from .ocsf_keeping import epoch_mapped, hold_mapped
+from .ocsf_keeping import epoch_mapped, hold_mapped, retention_mapped
 
 SERVICE = "tenuto"
 WAITS, SEEN, PASSED = ("Observed", "Delayed"), ("Observed", "Logged"), ("Allowed", "Allowed")
@@ -326,6 +326,7 @@ SUBJECTS: Mapping[str, Callable[[Event], Mapped]] = {
     "session": _session, "key": _key, "run": _run, "decision": _decision, "message": _message, "tool": _tool,
     "policy": _policy, "approval": _approval, "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
     "deployment": _deployment, "drift": _drift, "record": _record, "hold": hold_mapped,
+    "retention": retention_mapped,
 }  # fmt: skip
 
 

@@ -32,7 +32,9 @@ def app(world: World, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     (keys / "storage.key").write_text(STORAGE_KEY.to_text())
     (keys / "storage.key").chmod(0o600)
     world.trust.save(world.path)
-    settings = SimpleNamespace(keys=keys, home=world.path, tiles=world.tiles.path, verify_threads=1)
+    settings = SimpleNamespace(
+        keys=keys, home=world.path, tiles=world.tiles.path, archives=world.path / "archive", verify_threads=1
+    )
 
     @contextmanager
     def live(_: Any, files: Path | None) -> Iterator[Source]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from tenuto import header as headers
+from tenuto.archive import Shelf
 from tenuto.events import MessageSent, ToolStarted
 from tenuto.keytree import KeyTree
 from tenuto.ledger import Head, Recorded, SessionHead
@@ -59,6 +60,13 @@ class Live:
 
     def stray_payloads(self) -> int:
         return self.stray
+
+    def attached(self) -> list[tuple[int, int]]:
+        return [(0, 2**20 - 1)]
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(Path("nowhere"), self.ledger.trust.origin)
 
     def _asked(self, name: str) -> None:
         happens = self._before.pop(name, None)

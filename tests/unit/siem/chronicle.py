@@ -45,6 +45,7 @@ from tenuto.events import (
     RecordLost,
     RecordPurged,
     RecordRefused,
+    RetentionApplied,
     RunFinished,
     RunStarted,
     SecretLeaked,
@@ -182,6 +183,7 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("root", KeyEpochDestroyed, {"epoch": 1}),
     ("root", HoldPlaced, {"hold": "case-12", "run": RUN, "first": 3, "last": 9}),
     ("root", HoldLifted, {"hold": "case-12"}),
+    ("root", RetentionApplied, {"first": 0, "last": 255, "minimum": 256, "archive": OTHER_DIGEST}),
     ("pipeline", RunFinished, {"run": RUN, "outcome": "refused"}),
     ("pipeline", SessionClosed, {"outcome": "completed"}),
 )  # fmt: skip
