@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tenuto.adapters import keyfiles
 from tenuto.adapters.epochfolder import LOOK_SECONDS, EpochFolder
+from tenuto.adapters.postgres import PostgresReader
 from tenuto.documents import Reason
 from tenuto.epochs import EpochInUse, Epochs
 from tenuto.errors import NotConfigured
@@ -80,9 +81,9 @@ def destroyed(epochs: Epochs) -> bool | None:
 @contextmanager
 def still(road: Road) -> Iterator[Epochs]:
     """The root's hand on the epochs while nothing moves: its own session is not taken in either."""
-    from tenuto.wiring import open_bus, open_follower, open_reader
+    from tenuto.wiring import open_bus, open_follower, role_url
 
-    with closing(open_reader(road.settings)) as reader:
+    with closing(PostgresReader(role_url(road.settings, "tenuto_reader"))) as reader:
         yield Epochs(
             home=road.home, keys=road.settings.keys, spools=road.settings.spool, root=None,  # type: ignore[arg-type]
             bus=open_bus(road.settings), reader=reader, topic="tenuto.events", seconds=1.0,
