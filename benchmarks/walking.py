@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from tenuto.adapters import keyfiles
+from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.adapters.postgres import PostgresReader
 from tenuto.following import PAGE_EVENTS
 from tenuto.ledger import Recorded
@@ -32,7 +32,7 @@ def recorded(plant: Plant, topic: str, events: int) -> list[Recorded]:
 
 def walk(plant: Plant, entries: Sequence[Recorded], *, payloads: bool) -> Arm:
     """Steps 1 to 4 and 6 over entries in memory, and step 5 with `payloads`."""
-    storage_key = keyfiles.load_storage_key(plant.settings.keys) if payloads else None
+    storage_key = KeyTreeFile(plant.settings.keys) if payloads else None
 
     def measured() -> Lap:
         walking = LogWalk(origin=plant.trust.origin, root_public_key=plant.trust.root, storage_key=storage_key)

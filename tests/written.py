@@ -18,6 +18,7 @@ from tenuto.intake.examining import Examiner
 from tenuto.intake.judging import Judge, Limits
 from tenuto.intake.testimony import Testimony
 from tenuto.intake.vault import Vault
+from tenuto.keytree import KeyTree
 from tenuto.ledger import Batch, NewEntry, SessionHead, StoredPayload
 from tenuto.payload import seal
 from tenuto.signing import SeedSigner, sign_header
@@ -26,7 +27,7 @@ from tenuto.trust import Trust
 from tests.doubles import START
 
 ORIGIN = "tenuto.test/log"
-STORAGE_KEY = bytes(range(32))
+STORAGE_KEY = KeyTree.whole(bytes(range(32)))
 EPOCH_PUBLIC, EPOCH_SECRET = bindings.crypto_box_seed_keypair(bytes(32))
 EPOCH = 1
 DIGEST = "d" * 64

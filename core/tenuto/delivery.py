@@ -25,6 +25,7 @@ from .errors import Busy, Refused
 from .events import Event, MessageSent, RecordRefused
 from .following import Follower
 from .keyring import Keyring
+from .keytree import StorageKey
 from .ledger import LedgerReader, Recorded
 from .log.checkpoint import Checkpoint
 from .log.proof import HashSource, inclusion_proof, verify_inclusion
@@ -80,7 +81,7 @@ class Delivery:
     """Keeps all inboxes up to the signed checkpoint. One per log; a second one only doubles what receivers skip."""
 
     def __init__(
-        self, *, follower: Follower, bus: Bus, reader: LedgerReader, hashes: HashSource, storage_key: bytes
+        self, *, follower: Follower, bus: Bus, reader: LedgerReader, hashes: HashSource, storage_key: StorageKey
     ) -> None:
         """`follower` starts before the first event and verifies; `reader` reads the same ledger, `hashes` its tiles."""
         self._follower, self._bus, self._reader, self._storage_key = follower, bus, reader, storage_key
@@ -94,6 +95,7 @@ class Delivery:
 
         Raises Busy when the bus is away (call again), VerificationFailed when the ledger is not what it claims to be.
         """
+        self._storage_key.refresh()
         for _ in self._follower.pages():
             pass  # verified; read again below, so that a caught-up and a new inbox go the same way
         checkpoint = self._follower.checkpoint

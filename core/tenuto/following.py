@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import Refused
+from .keytree import StorageKey
 from .ledger import LedgerReader
 from .log.checkpoint import Checkpoint, parse_checkpoint
 from .log.note import NOTE_BYTES_MAX
@@ -56,7 +57,7 @@ class Follower:
         checkpoints: CheckpointSource,
         trust: Trust,
         *,
-        storage_key: bytes | None = None,
+        storage_key: StorageKey | None = None,
         pool: Executor | None = None,
     ) -> None:
         """Starts before the first event. With `storage_key` payloads are opened and verified (step 5)."""

@@ -163,10 +163,71 @@ class Gate:
             approval, cleared = self._clear(call, decision, decided)  # (3) (4)
             started = self._start(call, cleared)  # (5)
         except (Refused, Busy) as error:
-            sentence = Result(text=str(error)[:SENTENCE_CHARACTERS_MAX])
-            self._record(call, ToolFailed, (requested.id,), sentence, **_name(call), why=_why(error))
+            self._record_failed(call, requested, error)
             raise
         return Outcome(self._execute(call, execute, started), call.name, approval)  # (6) (7)
+
+    def request(self, action: Action, *, run: str, cause: Sequence[UUID] = ()) -> ApprovalRequested:
+        """Take one call through steps 1 and 2, ask people, and return without waiting; `resume` goes on from there.
+
+        Raises like `run`; ActionRefused also where policy asks nobody, so that there would be nothing to wait for.
+        """
+        call = _Call(action, f"call-{self._new_id()}", run)
+        arguments = Arguments(values=dict(action.arguments))
+        requested = self._record(call, ToolRequested, tuple(cause), arguments, **_target(call))  # (1)
+        try:
+            decision, decided = self._decide(call, requested)  # (2)
+            if decision.obligation == "none":
+                raise ActionRefused(f"Policy asks nobody before {action.tool}, and it is not done unasked. Give the rule an obligation.")
+            return self._ask(call, decision, decided)  # (3)
+        except (Refused, Busy) as error:
+            self._record_failed(call, requested, error)
+            raise
+
+    def wait(self, asked: ApprovalRequested) -> None:
+        """Return once people have decided about a request, or its time is over."""
+        self._view.wait_for(lambda: self._decided(asked))
+
+    def resume(self, asked: ApprovalRequested, action: Action, execute: Callable[[], Result]) -> Outcome:
+        """Go on with what `request` asked for, from where the ledger says that it stands: steps 4 to 7.
+
+        `execute` may have run before, in a process that died: only an action that does no harm when it is repeated may
+        come here. Policy is asked again before the approval is spent. Raises Busy while people have not decided, and
+        like `run`.
+        """
+        self._view.settle()
+        before = {type(one.event): one.event for one in reversed(self._of_call(asked))}
+        requested = before.get(ToolRequested)
+        if not isinstance(requested, ToolRequested) or asked.author != self._recorder.author:
+            raise ActionRefused(f"{asked.approval} is not a request of {self._recorder.author} whose call is on record.")
+        call = _Call(action, requested.call, asked.run or "")
+        try:
+            cleared = before.get(ApprovalConsumed) or self._clear_again(call, asked, requested)  # (4)
+            started = before.get(ToolStarted) or self._start(call, cleared)  # (5)
+        except Refused as error:
+            self._record_failed(call, requested, error)
+            raise
+        return Outcome(self._execute(call, execute, started), call.name, asked.approval)  # (6) (7)
+
+    def _of_call(self, asked: ApprovalRequested) -> list[Verified]:
+        """The events of the call that a request is about, told by what the request names as its cause."""
+        events = self._view.events_of(asked.run or "")
+        calls = {one.event.call for one in events if isinstance(one.event, PolicyDecided) and one.event.id in asked.cause}
+        return [one for one in events if one.event.author == asked.author and getattr(one.event, "call", None) in calls]
+
+    def _clear_again(self, call: _Call, asked: ApprovalRequested, requested: Event) -> Event:
+        standing = self._decided(asked)
+        if standing is None:
+            missing = "; ".join(rule.sentence for rule in self._view.approvals.standing(asked.approval, self._view.now).rules
+                                if not rule.holds)  # fmt: skip
+            raise Busy(f"People have not decided about {asked.approval} yet: {missing}")
+        if standing.state != "granted":
+            self._record_not_granted(call, asked, standing)
+            raise self._not_approved(asked, max(self._view.now, self._clock.now()))
+        decision, _ = self._decide(call, requested)
+        if decision.obligation != "none" and asked.quorum < QUORUM[decision.obligation]:
+            raise ActionRefused(f"Policy demands more approvals now than {asked.approval} asked for. Request it anew.")
+        return self._consume(call, asked, self._record_granted(call, asked))
 
     def _decide(self, call: _Call, requested: Event) -> tuple[Decision, Event]:
         action = call.action
@@ -249,6 +310,10 @@ class Gate:
         """Where the request stands once it is no longer open, or once its time is over by either clock."""
         standing = self._view.approvals.standing(asked.approval, self._view.now)
         return standing if standing.state != "open" or self._clock.now() > asked.expires else None
+
+    def _record_failed(self, call: _Call, requested: Event, error: TenutoError) -> None:
+        sentence = Result(text=str(error)[:SENTENCE_CHARACTERS_MAX])
+        self._record(call, ToolFailed, (requested.id,), sentence, **_name(call), why=_why(error))
 
     def _record_not_granted(self, call: _Call, asked: ApprovalRequested, standing: Standing | None) -> None:
         state = standing.state if standing else "open"

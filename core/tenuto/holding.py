@@ -17,7 +17,7 @@ from datetime import datetime
 from .errors import Refused
 from .events import HoldLifted, HoldPlaced
 from .keyring import ROOT
-from .verification import Verified
+from .verified import Verified
 
 GRAIN = 256
 """Which runs have events where is remembered per so many positions: one bundle of the published log, the least that is dropped."""

@@ -29,16 +29,18 @@ import msgspec
 from .bus import Bus, OffsetGone, TopicChanged, TopicMissing, TopicReader
 from .clock import Clock, ClockWatch
 from .errors import Busy, NotConfigured
+from .events import RecordPurged
 from .events.base import Name
-from .intake.arrival import Arrival, again
+from .intake.arrival import Arrival, again, returned
 from .intake.examining import Coming
-from .intake.folds import DoubleFold, KeyFold
-from .intake.judging import OWN_EVENTS_ROOM, Judge, Judgement, Standing
+from .intake.folds import DoubleFold, KeyFold, PurgeFold
+from .intake.judging import OWN_EVENTS_ROOM, Judge, Judgement, PurgeStanding, Standing
 from .ledger import BATCH_EVENTS_MAX, AlreadyAppended, HeadsMoved, LedgerStore, NotOwner, Parked
 
 log = logging.getLogger(__name__)
 
 IDLE_POLL_MS = 10
+_PURGED = str(RecordPurged.__struct_config__.tag).encode()
 HEADS_MOVED_MAX = 10
 """So many times in a row another writer may be faster before the batch is put off."""
 
@@ -86,6 +88,7 @@ class Ingest:
         self._partitions: list[_Partition] | None = None
         self._keys = KeyFold(store, judge.origin, root_public_key)
         self._doubles = DoubleFold(store)
+        self._purges = PurgeFold(store, judge.origin, root_public_key)
         self._records_max = min(judge.limits.batch_events, BATCH_EVENTS_MAX - OWN_EVENTS_ROOM)
         self._idle = True
         self.waiting: str | None = None
@@ -249,8 +252,18 @@ class Ingest:
             states=self._store.states_at(taken) if taken else {},
             parked=partition.parked,
             doubles=self._doubles.known,
+            purges=self._look_at_purges(partition, arrivals),
             refused_in_a_row=partition.refused_in_a_row,
         )
+
+    def _look_at_purges(self, partition: _Partition, arrivals: Sequence[Arrival]) -> PurgeStanding | None:
+        """Ask the ledger about approvals, holds and targets, if a purge is among these records or those that wait."""
+        waiting = [kept for kept in partition.parked.values() if _PURGED in kept.record]
+        said = [*(arrival.event for arrival in arrivals), *(returned(kept, self._judge.origin).event for kept in waiting)]
+        purges = [event for event in said if isinstance(event, RecordPurged)]
+        if not purges:
+            return None
+        return self._purges.standing(sorted({position for event in purges for position in event.positions}))
 
     def _acknowledge(self, partition: _Partition, judgement: Judgement, positions: range) -> None:
         """The batch is durable: remember what it left."""

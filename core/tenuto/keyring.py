@@ -33,7 +33,7 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 
 ENTITLED: Mapping[str, frozenset[str]] = {
     "root": _OWN
-    | {"key.registered", "policy.changed", "record.purged", "reviewer.enrolled", "reviewer.limited"}
+    | {"key.registered", "key.epoch_opened", "key.epoch_destroyed", "policy.changed", "reviewer.enrolled", "reviewer.limited"}
     | {"passkey.enrolled", "passkey.revoked", "retention.applied"}
     | _HOLDS,
     "agent": _OWN | _AGENT,
@@ -50,7 +50,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "router": _OWN | {"approval.assigned", "spotcheck.drawn"},
     "administrator": _OWN | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled"},
     "custodian": _OWN | _HOLDS,
-    "keeper": _OWN | _GATE | {"retention.applied"},
+    "keeper": _OWN | _GATE | {"record.purged", "retention.applied"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

@@ -1,7 +1,7 @@
 """What lies beside an event: encrypted with a key of its own, committed to by a salted hash of the plaintext.
 
 The author encrypts before the payload leaves its process, so a broker, a backup or a log segment holds ciphertext only,
-and destroying one wrapped key forgets one payload everywhere. The commitment is over the plaintext: an AEAD ciphertext
+and destroying one key forgets one payload everywhere (`keytree.py`). The commitment is over the plaintext: an AEAD ciphertext
 can be made to open to two texts under two keys, a hash cannot. It is salted, so that a short secret cannot be guessed
 from it once the payload is gone.
 
@@ -25,6 +25,7 @@ from nacl.exceptions import CryptoError
 
 from .errors import Refused
 from .events import PAYLOAD_BYTES_MAX
+from .keytree import StorageKey
 
 KEY_BYTES = 32
 SALT_BYTES = 16
@@ -172,17 +173,20 @@ def open_salted(ciphertext: Ciphertext, key: bytes, commit: str, length: int) ->
     return salt, plaintext
 
 
-def wrap_key(key: bytes, storage_key: bytes, context: bytes) -> bytes:
-    """Encrypt a payload key under the storage key; the context (the commitment) ties it to its payload."""
+def wrap_key(key: bytes, storage_key: StorageKey, commit: bytes) -> bytes:
+    """Encrypt a payload key under the wrapping key of its payload, which has this commitment.
+
+    Raises KeyDestroyed when that key was cut out of the storage key: what was purged is not written again.
+    """
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(key, context, nonce, storage_key)
+    return nonce + bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(key, commit, nonce, storage_key.key_for(commit))
 
 
-def unwrap_key(wrapped: bytes, storage_key: bytes, context: bytes) -> bytes:
-    """The inverse of `wrap_key`; raises PayloadRefused for a foreign or altered key."""
-    nonce, body = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+def unwrap_key(wrapped: bytes, storage_key: StorageKey, commit: bytes) -> bytes:
+    """The inverse of `wrap_key`; raises PayloadRefused for a foreign or altered key, KeyDestroyed after a purge."""
+    nonce, body, wrapping = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], storage_key.key_for(commit)
     try:
-        return bytes(bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(body, context, nonce, storage_key))
+        return bytes(bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(body, commit, nonce, wrapping))
     except (CryptoError, ValueError) as error:
         raise PayloadRefused("The stored payload key was altered or wrapped under another storage key.") from error
 

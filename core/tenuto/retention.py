@@ -36,6 +36,7 @@ from .errors import Refused, TenutoError
 from .events import RetentionApplied
 from .following import Follower
 from .holding import Holds
+from .keytree import StorageKey
 from .ledger import LedgerReader
 from .log.durable import write_durably
 from .log.tiles import MINIMUM_FILE, TileFolder
@@ -195,7 +196,7 @@ class Retention:
         shelf: Shelf,
         tiles: TileFolder,
         record: Callable[[Partition, str], None],
-        storage_key: bytes | None = None,
+        storage_key: StorageKey | None = None,
         did: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`record` signs and records the event, and returns when the log has signed it. `did` is told of each step taken.

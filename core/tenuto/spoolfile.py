@@ -111,6 +111,7 @@ def connect(path: Path) -> sqlite3.Connection:
         # FULL: a commit waits until the disk has it. That is what makes "recorded" a promise.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":

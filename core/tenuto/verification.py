@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -28,11 +29,25 @@ from .envelope import split_state
 from .errors import Refused
 from .events import IN_SHEAF, Event, RecordGap, RecordPurged, SessionOpened
 from .keyring import Key, Keyring
+from .keytree import KeyDestroyed, StorageKey
 from .ledger import Recorded, SessionHead
 from .log.merkle import Frontier, leaf_hash
 from .payload import Ciphertext, open_payload, unwrap_key
+from .purges import FOLDED, Purges
 from .signing import verify_header
+from .verified import Verified
 
+__all__ = [
+    "STEPS",
+    "VERIFY_CHUNK",
+    "LogWalk",
+    "Missing",
+    "Sessions",
+    "VerificationFailed",
+    "Verified",
+    "open_stored",
+    "signature_refusals",
+]
 STEPS: dict[int, str] = {
     1: "the envelope decodes within its limits",
     2: "the key was this author's and valid at that position",
@@ -56,22 +71,6 @@ class VerificationFailed(Refused):
         place = "the log as a whole" if position is None else f"position {position}"
         super().__init__(f"Step {step} ({STEPS[step]}) fails at {place}: {sentence}")
         self.step, self.position, self.sentence = step, position, sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """An event that passed steps 1 to 4 (and 5 where its payload was at hand), with the bytes that prove it."""
-
-    position: int
-    recorded_at: datetime
-    event: Event
-    header: bytes
-    signature: bytes
-    header_hash: str
-    leaf: bytes
-    key: Key
-    payload: bytes | None = None
-    purged: bool = False
 
 
 @dataclass
@@ -124,17 +123,26 @@ class _Judged(NamedTuple):
     key: Key
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An event whose payload a walk did not find. destroyed: a row is there, and its key is not."""
+
+    event: Event
+    header_hash: str
+    destroyed: bool
+
+
 class LogWalk:
     """Steps 1 to 6 over a log from its first event on: the state that a reader carries from batch to batch."""
 
-    def __init__(self, *, origin: str, root_public_key: bytes, storage_key: bytes | None = None) -> None:
+    def __init__(self, *, origin: str, root_public_key: bytes, storage_key: StorageKey | None = None) -> None:
         """Without `storage_key` step 5 is left out: the payloads cannot be read, only their presence is known."""
         self.origin = origin
         self.keyring = Keyring(root_public_key)
         self.sessions = Sessions()
         self.frontier = Frontier()
-        self.purged: dict[int, UUID] = {}
-        self.missing_payloads: set[int] = set()
+        self.purges = Purges()
+        self.missing_payloads: dict[int, Missing] = {}
         self._storage_key = storage_key
         self._recorded_at: datetime | None = None
 
@@ -165,10 +173,40 @@ class LogWalk:
         return verified
 
     def verify_no_payload_missing(self) -> None:
-        """Step 5 at the end of a walk: a payload may be missing only where a purge in the log covers it."""
-        for position in sorted(self.missing_payloads):
-            if position not in self.purged:
-                raise VerificationFailed(5, "the payload is gone and no purge is on record", position)
+        """Step 5 at the end of a walk: a payload may be missing only where a purge that counts covers this very event."""
+        for position, missing in self.missing_payloads.items():
+            purge, what = self.purges.covering(position), "key was destroyed" if missing.destroyed else "payload is gone"
+            if purge is None:
+                raise VerificationFailed(5, f"its {what} and no purge is on record{self._unfinished()}", position)
+            if purge.hashes[position] != missing.header_hash:
+                raise VerificationFailed(5, f"its {what}, and the purge at {purge.position} is of another event", position)
+            if holds := purge.started.holds_over(position, missing.event.run):
+                sentence = f"it was purged at {purge.position} in spite of the legal hold {', '.join(holds)}"
+                raise VerificationFailed(5, sentence, position)
+
+    def verify_purges_done(self, kept: Sequence[int]) -> None:
+        """Step 5 of every purge: what it covers has no row any more and no key; `kept` are the positions that have a row."""
+        for position, missing in self.missing_payloads.items():
+            commit = missing.event.payload_commit
+            if self.purges.covering(position) is not None and self._storage_key is not None and commit is not None:
+                with suppress(KeyDestroyed):
+                    self._storage_key.key_for(bytes.fromhex(commit))
+                    raise self._not_done(position, "key is still here")
+        for position in kept:
+            if self.purges.covering(position) is not None:
+                raise self._not_done(position, "payload is still stored")
+
+    def _not_done(self, position: int, what: str) -> VerificationFailed:
+        purge = self.purges.covering(position)
+        assert purge is not None
+        sentence = f"it was {purge.sentence}, and its {what}; `tenuto purge apply {purge.approval}` destroys it again"
+        return VerificationFailed(5, sentence, position)
+
+    def _unfinished(self) -> str:
+        open_ones = [f"{started.approval} (position {started.position})" for started in self.purges.unfinished()]
+        if not open_ones:
+            return ""
+        return f"; a purge was started and is not recorded: {', '.join(open_ones)}; `tenuto purge apply` finishes it"
 
     def _judge_all(self, entries: Sequence[Recorded]) -> tuple[list[_Judged], VerificationFailed | None]:
         """Steps 1, 2 and 4 up to the first failure; step 3 of what came before it is still owed."""
@@ -207,8 +245,6 @@ class LogWalk:
         except Refused as refusal:
             raise VerificationFailed(step, str(refusal), entry.position) from refusal
         self.sessions.advance(event, header_hash)
-        if isinstance(event, RecordPurged):
-            self.purged.update(dict.fromkeys(event.positions, event.id))
         return key
 
     def _first_forged(
@@ -223,30 +259,42 @@ class LogWalk:
 
     def _verified(self, judged: _Judged, leaf: bytes) -> Verified:
         entry, header, signature, header_hash, event, key = judged
-        payload = None
-        if self._storage_key is not None:  # without it they are not read, so none of them is missing
-            if event.has_payload and entry.payload is None:
-                self.missing_payloads.add(entry.position)
-            else:
-                payload = self._open(entry, event)
-        return Verified(
+        payload = None if self._storage_key is None else self._open(entry, event, header_hash, self._storage_key)
+        verified = Verified(
             position=entry.position, recorded_at=entry.recorded_at, event=event, header=header, signature=signature,
             header_hash=header_hash, leaf=leaf, key=key, payload=payload,
-            purged=entry.position in self.purged,
         )  # fmt: skip
+        if type(event) in FOLDED:
+            self._fold(verified)
+        return verified
 
-    def _open(self, entry: Recorded, event: Event) -> bytes | None:
-        assert self._storage_key is not None
+    def _fold(self, verified: Verified) -> None:
+        """What approvals and holds say about purges, and step 5 of a purge itself: it counts, or the log does not hold."""
         try:
-            return open_stored(entry, event, self._storage_key)
+            self.purges.apply(verified)
+        except Refused as refusal:
+            raise VerificationFailed(5, str(refusal), verified.position) from refusal
+        if isinstance(verified.event, RecordPurged) and self._storage_key is not None:
+            self._storage_key.refresh()
+
+    def _open(self, entry: Recorded, event: Event, header_hash: str, storage_key: StorageKey) -> bytes | None:
+        destroyed = False
+        try:
+            payload = open_stored(entry, event, storage_key)
+        except KeyDestroyed:
+            payload, destroyed = None, True
         except Refused as refusal:
             raise VerificationFailed(5, str(refusal), entry.position) from refusal
+        if payload is None and event.has_payload:
+            self.missing_payloads[entry.position] = Missing(event, header_hash, destroyed)
+        return payload
 
 
-def open_stored(entry: Recorded, event: Event, storage_key: bytes) -> bytes | None:
-    """Return the payload of a stored event, verified against the signed commitment; None if the event has none.
+def open_stored(entry: Recorded, event: Event, storage_key: StorageKey) -> bytes | None:
+    """Return the payload of a stored event, verified against the signed commitment; None if there is none.
 
-    Raises Refused (reason payload) when it was altered, or lies beside an event that commits to none.
+    Raises KeyDestroyed when a purge took its key, Refused (reason payload) when it was altered, or lies beside an event
+    that commits to none.
     """
     stored = entry.payload
     if event.payload_commit is None or event.payload_len is None:

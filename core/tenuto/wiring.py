@@ -11,13 +11,16 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from .adapters import keyfiles
+from .adapters.epochfolder import EpochFolder
 from .adapters.kafka import KafkaBus
 from .adapters.kafka_access import KafkaAccess
 from .adapters.kafka_rights import DELIVERY, INGEST
+from .adapters.keytreefile import KeyTreeFile
 from .adapters.opa import OpaPolicy
 from .adapters.partitions import Partitions
 from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
 from .adapters.retained import RetainedHashes, RetainedLedger, RetainedReader
+from .adapters.shredding import Shredder
 from .adapters.tilefiles import TileLedger
 from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
 from .addresses import DATABASE, running_addresses
@@ -26,10 +29,11 @@ from .clock import ClockWatch, SystemClock, new_uuid7
 from .delivery import Delivery
 from .embedded import EmbeddedPostgres
 from .enclosure import inbox_topic
+from .epochs import Epochs
 from .errors import NotConfigured
 from .following import CheckpointFile, Follower, verified_checkpoint
 from .founding import witness_name
-from .gate import Gate
+from .gate import Gate, Patience
 from .ingest import Ingest
 from .intake.examining import Examiner
 from .intake.judging import Judge, Limits
@@ -42,6 +46,7 @@ from .log.witness import Witness
 from .log.witnessing import parse_policy
 from .mailbox import Mailbox
 from .policy import Policy, load_policy
+from .purging import Purging
 from .rebuilding import Rebuilt, rebuild
 from .recorder import Recorder
 from .retention import Partition, Retention
@@ -50,7 +55,9 @@ from .sealing import Sealer
 from .settings import EVENTS_TOPIC, Settings
 from .trust import Trust, load_trust
 
-ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console")
+ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper")
+PURGE_APPROVAL_SECONDS = 7 * 86_400.0
+"""People have a week to decide about a purge."""
 _on_demand: dict[Path, EmbeddedPostgres] = {}
 
 
@@ -157,7 +164,7 @@ def open_follower(settings: Settings, *, payloads: bool = True, role: str = "ten
         reader,
         CheckpointFile(settings.tiles),
         open_trust(settings),
-        storage_key=keyfiles.load_storage_key(settings.keys) if payloads else None,
+        storage_key=KeyTreeFile(settings.keys) if payloads else None,
         pool=pool,
     )
     # A follower is dropped, not closed; its connection and its threads go with it.
@@ -180,11 +187,11 @@ def open_ingest(settings: Settings, partitions: Sequence[int] | None = None) -> 
     """Give the one door in, over these partitions of the events topic, or all of them."""
     trust = open_trust(settings)
     url = role_url(settings, "tenuto_ingest")
-    secrets = {trust.epoch: keyfiles.load_epoch_secret(settings.keys, trust.epoch)}
+    keyfiles.load_epoch_secret(settings.keys, trust.epoch)  # without the present one nothing could be taken in
     pool = verify_pool(settings)
     judge = Judge(
         testimony=Testimony(keyfiles.load_signer(settings.keys, INGEST), trust.origin, new_uuid7),
-        examiner=Examiner(trust.origin, Vault(secrets, keyfiles.load_storage_key(settings.keys)), pool),
+        examiner=Examiner(trust.origin, Vault(EpochFolder(settings.keys), KeyTreeFile(settings.keys)), pool),
         limits=Limits(settings.batch_events, settings.gap_seconds, settings.refusals_in_a_row),
     )
     store = RetainedLedger(PostgresLedger(open_datastore(url), url), open_shelf(settings), TileFolder(settings.tiles))
@@ -195,6 +202,26 @@ def open_ingest(settings: Settings, partitions: Sequence[int] | None = None) -> 
     ingest.clock_watch = ClockWatch(SystemClock())
     with pool, closing(store), closing(ingest):
         yield ingest
+
+
+@contextmanager
+def open_purging(settings: Settings, author: str, *, policies: Sequence[Path] = ()) -> Iterator[Purging]:
+    """Give a keeper's way to purge; `author` must be registered with the role keeper, its key in the home's folder."""
+    follower = open_follower(settings, payloads=False)
+    with (
+        open_recorder(settings, author, software="tenuto-purge") as recorder,
+        closing(open_reader(settings)) as reader,
+    ):
+        gate = Gate(
+            recorder=recorder, follower=follower, clock=SystemClock(), new_id=new_uuid7,
+            policy=load_policy(policies) if policies else open_policy(settings.policy),
+            patience=Patience(approval_seconds=PURGE_APPROVAL_SECONDS),
+        )  # fmt: skip
+        yield Purging(
+            recorder=recorder, gate=gate, walk=follower.walk, new_id=new_uuid7,
+            open_follower=lambda: open_follower(settings, payloads=False),
+            vessel=Shredder(settings.keys, role_url(settings, "tenuto_keeper"), reader),
+        )  # fmt: skip
 
 
 @contextmanager
@@ -258,10 +285,22 @@ def open_delivery(settings: Settings) -> Iterator[Delivery]:
             bus=open_bus(settings, DELIVERY),
             reader=reader,
             hashes=open_hashes(settings),
-            storage_key=keyfiles.load_storage_key(settings.keys),
+            storage_key=KeyTreeFile(settings.keys),
         )
         with closing(delivery):
             yield delivery
+
+
+@contextmanager
+def open_epochs(settings: Settings) -> Iterator[Epochs]:
+    """Give what opens and destroys epochs, with the root's key, which must be in the home's folder."""
+    tables = PostgresReader(role_url(settings, "tenuto_reader"))
+    with open_recorder(settings, "root", software="tenuto-epoch") as root, closing(tables) as reader:
+        yield Epochs(
+            home=settings.home, keys=settings.keys, spools=settings.spool, root=root, bus=open_bus(settings, INGEST),
+            reader=reader, topic=EVENTS_TOPIC, follower=open_follower(settings, payloads=False),
+            seconds=settings.receipt_seconds,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -278,7 +317,7 @@ def open_retention(
         yield Retention(
             follower=open_follower(settings, payloads=False), trust=trust, tables=tables, reader=reader,
             shelf=open_shelf(settings), tiles=TileFolder(settings.tiles), record=record, did=did,
-            storage_key=keyfiles.load_storage_key(settings.keys) if storage.exists() else None,
+            storage_key=KeyTreeFile(settings.keys) if storage.exists() else None,
         )  # fmt: skip
 
 

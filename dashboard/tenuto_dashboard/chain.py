@@ -146,7 +146,7 @@ def _step(step: Step, places: dict[str, int]) -> Node:
         word("place", f"#{step.position:,}", title=step.event_id),
         word("at", step.recorded_at.strftime("%H:%M:%S"), title=step.recorded_at.isoformat()),
         word("by", step.author, title=step.role),
-        box("summary", step.summary, word("kind", step.kind)),
+        box("summary", step.summary, word("kind", step.kind), word("badge gray", step.purged) if step.purged else None),
         word("causes", f"\u2190 {causes}" if causes else ""),
     )
 

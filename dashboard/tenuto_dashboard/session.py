@@ -23,6 +23,7 @@ from tenuto.migrating import sqlalchemy_url
 from tenuto.recorder import Recorder
 from tenuto.settings import Settings, load_settings
 from tenuto.trust import load_trust
+from tenuto_projections.copies import options
 from tenuto_projections.fleet import AUTHORS_MAX, Author, fleet
 from tenuto_projections.inbox import ITEMS_MAX, InboxItem, pending
 from tenuto_projections.integrity import Integrity, integrity
@@ -89,7 +90,9 @@ def engine() -> Engine:
     from tenuto.wiring import role_url
 
     url = sqlalchemy_url(role_url(settings(), ROLE))
-    return sqlalchemy.create_engine(url, pool_size=4, max_overflow=8, pool_timeout=5, pool_pre_ping=True)
+    return sqlalchemy.create_engine(
+        url, pool_size=4, max_overflow=8, pool_timeout=5, pool_pre_ping=True, execution_options=options(settings())
+    )
 
 
 def reviewer() -> str:

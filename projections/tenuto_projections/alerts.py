@@ -13,6 +13,7 @@ from tenuto.documents import AlertNote
 from tenuto.events import AlertAcknowledged, AlertClosed, AlertRaised
 from tenuto.verification import Verified
 
+from .copies import opened, sealed
 from .payloads import document, payload_state, purged_positions
 from .tables import Instant, Rows, Untrusted, table
 
@@ -98,7 +99,7 @@ def alerts(
         query = query.where(ALERT.c.position < before)
     if state is not None:
         query = query.where(ALERT.c.state == state)
-    return tuple(_alert(dict(row._mapping)) for row in connection.execute(query))
+    return tuple(_alert(connection, dict(row._mapping)) for row in connection.execute(query))
 
 
 class Alerts:
@@ -115,15 +116,15 @@ class Alerts:
         events = [verified for verified in page if isinstance(verified.event, _About)]
         rows = Rows(connection, ALERT, ((verified.event.alert,) for verified in events))  # type: ignore[attr-defined]
         for verified in events:
-            _take(verified, rows)
+            _take(connection, verified, rows)
         rows.write()
         _forget(connection, purged_positions(page))
 
 
-def _take(verified: Verified, rows: Rows) -> None:
+def _take(connection: Connection, verified: Verified, rows: Rows) -> None:
     event = verified.event
     if isinstance(event, AlertRaised):
-        rows.add(**_raised(event, verified))
+        rows.add(**_raised(connection, event, verified))
     elif isinstance(event, AlertAcknowledged):
         row = rows.get(event.alert)
         if row is not None and row["state"] == "raised":
@@ -134,7 +135,7 @@ def _take(verified: Verified, rows: Rows) -> None:
             row.update(state="closed", closed_by=event.author, closed=verified.recorded_at, finding=event.finding)
 
 
-def _raised(event: AlertRaised, verified: Verified) -> dict[str, Any]:
+def _raised(connection: Connection, event: AlertRaised, verified: Verified) -> dict[str, Any]:
     note = document(verified, AlertNote)
     return {
         "alert": event.alert, "position": verified.position, "event_id": str(event.id), "raised": verified.recorded_at,
@@ -142,7 +143,8 @@ def _raised(event: AlertRaised, verified: Verified) -> dict[str, Any]:
         "rule": event.rule, "severity": event.severity, "score": event.score, "suspect": event.suspect,
         "evidence": " ".join(str(evidence) for evidence in event.evidence), "refs": " ".join(event.refs),
         "state": "raised", "insecure_demo": verified.key.insecure_demo, "payload": payload_state(verified),
-        "sentence": note and note.sentence, "figures": note and msgspec.json.encode(note.figures).decode(),
+        "sentence": sealed(connection, verified, None if note is None else note.sentence),
+        "figures": sealed(connection, verified, None if note is None else msgspec.json.encode(note.figures).decode()),
     }  # fmt: skip
 
 
@@ -153,8 +155,9 @@ def _forget(connection: Connection, positions: Sequence[int]) -> None:
         connection.execute(update(ALERT).where(ALERT.c.position.in_(positions)).values(blank))
 
 
-def _alert(values: dict[str, Any]) -> Alert:
+def _alert(connection: Connection, values: dict[str, Any]) -> Alert:
     for name in ("evidence", "refs"):
         values[name] = tuple(values[name].split())
-    values["figures"] = msgspec.json.decode(values["figures"] or "{}")
+    values["sentence"] = opened(connection, values["sentence"])
+    values["figures"] = msgspec.json.decode(opened(connection, values["figures"]) or "{}")
     return Alert(**values)

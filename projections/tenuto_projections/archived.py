@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 from tenuto.adapters import keyfiles
+from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.archive import Archive, ArchiveRefused, verify_archive
 from tenuto.settings import Settings
 from tenuto.trust import load_trust
@@ -24,7 +25,7 @@ def verify_archived(folder: Path, trust_file: Path | None, settings: Settings) -
     archive = Archive(folder)
     try:
         manifest = archive.manifest
-        verify_archive(archive, trust, storage_key=keyfiles.load_storage_key(settings.keys) if has_key else None)
+        verify_archive(archive, trust, storage_key=KeyTreeFile(settings.keys) if has_key else None)
     except ArchiveRefused as refusal:
         raise VerificationFailed(6, str(refusal)) from refusal
     positions = f"{manifest.first:,} to {manifest.last:,}"

@@ -43,7 +43,7 @@ def bundle(
     """Write a run, one event or a time range as a folder that a stranger verifies without a database or a network."""
     from typing import get_args
 
-    from tenuto.adapters.keyfiles import load_storage_key
+    from tenuto.adapters.keytreefile import KeyTreeFile
     from tenuto.bundle.layout import Why
 
     from .bundling import Wish, write_bundle
@@ -53,7 +53,7 @@ def bundle(
     with _refusals():
         asked, settings = _asked(run, event, begin, until), shared._settings()
         seen = None if since is None else _note(since)
-        key = load_storage_key(settings.keys) if payloads else None
+        key = KeyTreeFile(settings.keys) if payloads else None
         with _source(settings, files) as source:
             report = write_bundle(source, Wish(asked, key, seen), to)
     counts = {why: sum(listed.why == why for listed in report.manifest.events) for why in get_args(Why)}

@@ -23,6 +23,7 @@ from tenuto.events import Event, RecordGap, RecordPurged
 from tenuto.following import Follower
 from tenuto.header import decode
 from tenuto.keyring import ROOT
+from tenuto.keytree import StorageKey
 from tenuto.ledger import LedgerReader, Recorded
 from tenuto.log.checkpoint import Checkpoint, parse_checkpoint
 from tenuto.log.proof import HashSource, LogProof, consistency_proof, inclusion_proof
@@ -55,7 +56,7 @@ class Wish:
     """What the receiver wants. storage_key: payloads are opened with it and shown. since: the note it saw last."""
 
     asked: Asked
-    storage_key: bytes | None = None
+    storage_key: StorageKey | None = None
     since: bytes | None = None
 
 
@@ -212,7 +213,7 @@ def _entries(reader: LedgerReader, positions: Sequence[int], *, payloads: bool) 
         start += count
 
 
-def _write_payload(folder: Path, entry: Recorded, storage_key: bytes) -> bool:
+def _write_payload(folder: Path, entry: Recorded, storage_key: StorageKey) -> bool:
     """Write the plaintext of an event that has one; False where it has none or it is gone."""
     event: Event = decode(split_state(entry.state)[0])
     stored = entry.payload

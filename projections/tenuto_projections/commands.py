@@ -285,7 +285,11 @@ def _engine(settings: Settings, role: str) -> Iterator[Engine]:
     from tenuto.migrating import sqlalchemy_url
     from tenuto.wiring import role_url
 
-    engine = create_engine(sqlalchemy_url(role_url(settings, role)), pool_pre_ping=True)
+    from .copies import options
+
+    engine = create_engine(
+        sqlalchemy_url(role_url(settings, role)), pool_pre_ping=True, execution_options=options(settings)
+    )
     try:
         yield engine
     finally:

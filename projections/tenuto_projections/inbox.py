@@ -39,6 +39,7 @@ from tenuto.events import (
 )
 from tenuto.verification import Verified
 
+from .copies import opened, sealed
 from .payloads import document, payload_state, purged_positions
 from .tables import Instant, Rows, Untrusted, table
 
@@ -242,7 +243,7 @@ class Inbox:
         for verified in page:
             self._approvals.apply(verified)
             if isinstance(verified.event, _About):
-                self._take(verified, cases, votes)
+                self._take(connection, verified, cases, votes)
         for row in cases.all():
             if row["state"] in WAITING:  # the others do not change with time, wherever a page may end
                 self._stand(row, page[-1].recorded_at)
@@ -251,22 +252,22 @@ class Inbox:
         votes.write()
         _forget(connection, purged_positions(page))
 
-    def _take(self, verified: Verified, cases: Rows, votes: Rows) -> None:
+    def _take(self, connection: Connection, verified: Verified, cases: Rows, votes: Rows) -> None:
         event = verified.event
         assert isinstance(event, _About)
         if isinstance(event, ApprovalRequested):
-            cases.add(**_new_case(event, verified))
+            cases.add(**_new_case(connection, event, verified))
         row = cases.get(event.approval)
         if row is None:
             return
         if isinstance(event, ApprovalOpened):
             row["opened_by"] = " ".join(dict.fromkeys([*row["opened_by"].split(), event.reviewer or event.author]))
         elif isinstance(event, ApprovalSigned):
-            self._vote(event, verified, votes)
+            self._vote(connection, event, verified, votes)
             row["insecure_demo"] = row["insecure_demo"] or verified.key.insecure_demo
         self._stand(row, verified.recorded_at)
 
-    def _vote(self, event: ApprovalSigned, verified: Verified, votes: Rows) -> None:
+    def _vote(self, connection: Connection, event: ApprovalSigned, verified: Verified, votes: Rows) -> None:
         standing = self._approvals.standing(event.approval, verified.recorded_at)
         kept = {vote.position: vote for vote in standing.votes}
         cast = kept.get(verified.position)
@@ -275,7 +276,7 @@ class Inbox:
             position=verified.position, approval=event.approval, event_id=str(event.id), reviewer=event.author,
             owner=verified.key.owner, decision=event.decision, recorded_at=verified.recorded_at,
             counts=cast is not None and cast.counts, rule=0 if cast is None else cast.rule,
-            sentence="" if cast is None else cast.sentence, withdrawn=False, reason=None if reason is None else reason.text,
+            sentence="" if cast is None else cast.sentence, withdrawn=False, reason=sealed(connection, verified, None if reason is None else reason.text),
             insecure_demo=verified.key.insecure_demo,
         )  # fmt: skip
         if event.decision == "withdraw":
@@ -296,7 +297,7 @@ class Inbox:
         row["rules"] = msgspec.json.encode(rules).decode()
 
 
-def _new_case(event: ApprovalRequested, verified: Verified) -> dict[str, Any]:
+def _new_case(connection: Connection, event: ApprovalRequested, verified: Verified) -> dict[str, Any]:
     card = document(verified, ApprovalCard)
     return {
         "approval": event.approval, "position": verified.position, "event_id": str(event.id), "run": event.run,
@@ -304,8 +305,9 @@ def _new_case(event: ApprovalRequested, verified: Verified) -> dict[str, Any]:
         "author": event.author, "agent_owner": verified.key.owner, "initiator": event.initiator, "quorum": event.quorum,
         "approved_by": 0, "risks": " ".join(event.risks), "requested": verified.recorded_at, "expires": event.expires,
         "state": "open", "opened_by": "", "rules": "[]", "insecure_demo": verified.key.insecure_demo,
-        "payload": payload_state(verified), "title": card and card.title, "sentence": card and card.sentence,
-        "card": card and msgspec.json.encode(card).decode(),
+        "payload": payload_state(verified), "title": sealed(connection, verified, None if card is None else card.title),
+        "sentence": sealed(connection, verified, None if card is None else card.sentence),
+        "card": sealed(connection, verified, None if card is None else msgspec.json.encode(card).decode()),
     }  # fmt: skip
 
 
@@ -333,14 +335,15 @@ def _whole(connection: Connection, where: ColumnElement[bool]) -> tuple[Approval
     votes = select(VOTE).where(VOTE.c.approval.in_(list(cast))).order_by(VOTE.c.position)
     for vote in connection.execute(votes).mappings():
         values = dict(vote)
+        values["reason"] = opened(connection, values["reason"])
         cast[values.pop("approval")].append(CastVote(**values))
-    return tuple(_approval(row, cast[row["approval"]]) for row in rows)
+    return tuple(_approval(connection, row, cast[row["approval"]]) for row in rows)
 
 
-def _approval(values: dict[str, Any], votes: Sequence[CastVote]) -> Approval:
-    card, rules = values.pop("card"), values.pop("rules")
+def _approval(connection: Connection, values: dict[str, Any], votes: Sequence[CastVote]) -> Approval:
+    card, rules = opened(connection, values.pop("card")), values.pop("rules")
     return Approval(
-        item=_item(values),
+        item=_item(connection, values),
         card=None if card is None else msgspec.json.decode(card, type=ApprovalCard),
         votes=tuple(votes),
         rules=tuple(RuleTick(*rule) for rule in msgspec.json.decode(rules)),
@@ -348,9 +351,10 @@ def _approval(values: dict[str, Any], votes: Sequence[CastVote]) -> Approval:
 
 
 def _items(connection: Connection, query: Any) -> tuple[InboxItem, ...]:
-    return tuple(_item(dict(row._mapping)) for row in connection.execute(query))
+    return tuple(_item(connection, dict(row._mapping)) for row in connection.execute(query))
 
 
-def _item(values: dict[str, Any]) -> InboxItem:
+def _item(connection: Connection, values: dict[str, Any]) -> InboxItem:
+    values["title"], values["sentence"] = opened(connection, values["title"]), opened(connection, values["sentence"])
     values["risks"], values["opened_by"] = tuple(values["risks"].split()), tuple(values["opened_by"].split())
     return InboxItem(**values)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from tenuto.documents import Document, from_payload, media_type
 from tenuto.errors import Refused
 from tenuto.events import RecordPurged
+from tenuto.purges import purge_sentence
 from tenuto.verification import Verified
 
 NONE, AVAILABLE, CLOSED, PURGED = "none", "available", "closed", "purged"
@@ -37,6 +38,12 @@ def document(verified: Verified, kind: type[AnyDocument]) -> AnyDocument | None:
         return from_payload(verified.payload, kind)
     except Refused:
         return None
+
+
+def purges_in(page: Sequence[Verified]) -> list[tuple[RecordPurged, str]]:
+    """Return the purges in this page, each with its sentence."""
+    purges = [(verified, verified.event) for verified in page if isinstance(verified.event, RecordPurged)]
+    return [(event, purge_sentence(event, verified.recorded_at)) for verified, event in purges]
 
 
 def purged_positions(page: Sequence[Verified]) -> list[int]:

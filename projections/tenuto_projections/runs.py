@@ -15,10 +15,13 @@ from tenuto.documents import PullRequest
 from tenuto.events import ApprovalRequested, Event, RunFinished, RunStarted
 from tenuto.verification import Verified
 
-from .payloads import NONE, PURGED, document, payload_state, purged_positions
+from .copies import opened, sealed
+from .payloads import NONE, PURGED, document, payload_state, purged_positions, purges_in
 from .stages import FIRST_STAGE, furthest, sentence, stage_of
 from .tables import Instant, Rows, Untrusted, table
 
+COPIED = ("repository", "title", "author", "base", "head")
+"""What is copied out of the pull request, sealed."""
 RUNS_MAX = 200
 STEPS_MAX = 2000
 
@@ -61,6 +64,7 @@ STEP = table(
     Column("refs", Text, nullable=False),
     Column("insecure_demo", Boolean, nullable=False),
     Column("payload", Text, nullable=False),
+    Column("purged", Text),
 )  # fmt: skip
 Index("run_step_run", STEP.c.run, STEP.c.position)
 Index("run_step_event", STEP.c.event_id)
@@ -99,7 +103,8 @@ class Run:
 class Step:
     """One event of a run, for reading. `summary` is one sentence made of header fields only, so it is safe to show.
 
-    causes: ids of the events that led to it. payload: none, available, closed (not opened here) or purged.
+    causes: ids of the events that led to it. payload: none, available, closed (not opened here) or purged. purged: by
+    whom, when, under which request and why, once it was.
     """
 
     position: int
@@ -115,6 +120,7 @@ class Step:
     refs: tuple[str, ...]
     insecure_demo: bool
     payload: str
+    purged: str | None = None
 
 
 class Runs:
@@ -139,11 +145,14 @@ class Runs:
         steps = Rows(connection, STEP, ())
         for name, verified in of_runs:
             row = runs.add(run=name, **_new_run(verified))
-            _advance(row, verified)
+            _advance(connection, row, verified)
             steps.add(**_step(name, row["stage"], verified))
         runs.write()
         steps.write()
         _forget(connection, purged_positions(page))
+        for purge, said in purges_in(page):
+            of_these = STEP.c.position.in_(purge.positions) & STEP.c.purged.is_(None)
+            connection.execute(update(STEP).where(of_these).values(purged=said))
 
     def take(self, event: Event) -> str | None:
         """Take the next event into memory and return the run that it belongs to, or None."""
@@ -157,13 +166,13 @@ def list_runs(connection: Connection, limit: int = 50, before: int | None = None
     query = select(RUN).order_by(RUN.c.position.desc()).limit(min(limit, RUNS_MAX))
     if before is not None:
         query = query.where(RUN.c.position < before)
-    return tuple(_run(row) for row in connection.execute(query))
+    return tuple(_run(connection, row) for row in connection.execute(query))
 
 
 def run(connection: Connection, name: str) -> Run | None:
     """Return one run by its name, or None."""
     row = connection.execute(select(RUN).where(RUN.c.run == name)).first()
-    return None if row is None else _run(row)
+    return None if row is None else _run(connection, row)
 
 
 def timeline(connection: Connection, name: str, after: int = -1, limit: int = STEPS_MAX) -> tuple[Step, ...]:
@@ -184,26 +193,26 @@ def _new_run(verified: Verified) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _advance(row: dict[str, Any], verified: Verified) -> None:
+def _advance(connection: Connection, row: dict[str, Any], verified: Verified) -> None:
     event = verified.event
     row["events"] += 1
     row["last_seen"] = verified.recorded_at
     row["insecure_demo"] = row["insecure_demo"] or verified.key.insecure_demo
     row["stage"] = furthest(row["stage"], stage_of(event))
     if isinstance(event, RunStarted) and row["workflow"] is None:
-        _describe(row, event, verified)
+        _describe(connection, row, event, verified)
     elif isinstance(event, RunFinished) and row["outcome"] is None:
         row["outcome"], row["finished"] = event.outcome, verified.recorded_at
 
 
-def _describe(row: dict[str, Any], event: RunStarted, verified: Verified) -> None:
+def _describe(connection: Connection, row: dict[str, Any], event: RunStarted, verified: Verified) -> None:
     row["workflow"], row["started_by"] = event.workflow, event.author
     row["base_commit"], row["head_commit"] = event.base, event.head
     request = document(verified, PullRequest)
     if request is not None:
         row["described_at"] = verified.position
-        row["repository"], row["title"], row["author"] = request.repository, request.title, request.author
-        row["base"], row["head"] = request.base, request.head
+        for name in COPIED:
+            row[name] = sealed(connection, verified, getattr(request, name))
 
 
 def _step(name: str, stage: str, verified: Verified) -> dict[str, Any]:
@@ -222,13 +231,14 @@ def _forget(connection: Connection, positions: Sequence[int]) -> None:
         return
     with_payload = STEP.c.position.in_(positions) & (STEP.c.payload != NONE)
     connection.execute(update(STEP).where(with_payload).values(payload=PURGED))
-    copied: dict[str, None] = dict.fromkeys(("described_at", "repository", "title", "author", "base", "head"))
+    copied: dict[str, None] = dict.fromkeys(("described_at", *COPIED))
     connection.execute(update(RUN).where(RUN.c.described_at.in_(positions)).values(copied))
 
 
-def _run(row: Row[Any]) -> Run:
+def _run(connection: Connection, row: Row[Any]) -> Run:
     values = dict(row._mapping)
     del values["described_at"]
+    values |= {name: opened(connection, values[name]) for name in COPIED}
     return Run(**values)
 
 

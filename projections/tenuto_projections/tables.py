@@ -51,7 +51,12 @@ class Untrusted(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Return what is stored."""
-        return None if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")
+        return None if value is None else shown(value)
+
+
+def shown(text: str) -> str:
+    """Return a text as every database can hold it and every page can show it."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:

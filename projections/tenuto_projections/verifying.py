@@ -30,6 +30,7 @@ from tenuto.log.folder import Examined, HistoriesDiffer, Signers, examine
 from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
 from tenuto.log.witnessing import parse_policy
+from tenuto.purges import Purges
 from tenuto.retention import Retained, published_minimum
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
@@ -56,16 +57,21 @@ class LiveLedger(LedgerReader, KeptLedger, Protocol):
         """Return `(position, session, seq, kind, leaf hash)` as stored."""
         ...
 
+    def kept_payloads(self, positions: Sequence[int]) -> list[int]:
+        """Return at which of these positions a payload lies in the tables."""
+        ...
+
     def stray_payloads(self) -> int:
         """Return how many payloads lie beside no event."""
         ...
 
 
 class Looked(NamedTuple):
-    """What was found besides the nine steps: where the beginning was read from, and what the published folder holds."""
+    """Found besides the nine steps: where the beginning was read from, what the published folder holds, what was purged."""
 
     kept: Kept
     examined: Examined | None
+    purges: Purges
 
 
 @archives_judged()
@@ -110,10 +116,11 @@ def walk_log(
         unsigned = _verify_unsigned(follower.walk, live, compare, head.size)
         walked.verify(follower)
         _verify_derived(follower.walk, live)
+        follower.walk.verify_purges_done(live.kept_payloads(follower.walk.purges.positions()))
         kept = verify_kept(retained, live, tiles)
     if walk.seen is not None:
         save_seen(seen_folder, walk.seen)
-    _print(walk, unsigned, Looked(kept, examined), live=live is not None)
+    _print(walk, unsigned, Looked(kept, examined, follower.walk.purges), live=live is not None)
     return walk.seen is not None
 
 
@@ -252,6 +259,14 @@ def _verify_derived(walk: LogWalk, live: LiveLedger) -> None:
         raise VerificationFailed(5, f"{stray} payloads lie beside no event")
 
 
+def _purged(purges: Purges) -> Iterator[tuple[int, str]]:
+    """Yield the position of each purged payload, and by whom, when, under which request and why it was."""
+    for position in purges.positions():
+        purge = purges.covering(position)
+        if purge is not None:
+            yield position, purge.sentence
+
+
 def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -259,7 +274,7 @@ def _progress() -> Progress:
 
 
 def _print(walk: Walk, unsigned: int, looked: Looked, *, live: bool) -> None:
-    kept, examined = looked
+    kept, examined, purges = looked
     seen = walk.seen
     if seen is None:
         Output().emit({"verified": False, "reason": "nothing is signed"}, [Text("The log has signed nothing yet.")])
@@ -268,6 +283,7 @@ def _print(walk: Walk, unsigned: int, looked: Looked, *, live: bool) -> None:
     shown = {
         "verified": True, "origin": seen.origin, "size": seen.size, "root": seen.root, "unsigned": unsigned,
         "live": live, "not_done": left_out, "minimum": kept.minimum, "archives": list(kept.archives), "steps": tick_records(walk.ticks),
+        "purged": [{"position": position, "said": said} for position, said in _purged(purges)],
     }  # fmt: skip
     if examined is not None:
         shown |= {
@@ -275,7 +291,8 @@ def _print(walk: Walk, unsigned: int, looked: Looked, *, live: bool) -> None:
             "files_beyond": examined.beyond,
         }  # fmt: skip
     verdict = f"The log {seen.origin} holds: {seen.size:,} events under the root {seen.root[:16]}."
-    lines = [*tick_lines(walk.ticks), Text(verdict, style="bold green")]
+    gone = [Text(f"  position {position} was {said}") for position, said in _purged(purges)]
+    lines = [*tick_lines(walk.ticks), *gone, Text(verdict, style="bold green")]
     if kept.minimum:
         where = ", ".join(kept.archives)
         said = f"The events below position {kept.minimum:,}, and what lies beside them, are in archives; read from: {where}."

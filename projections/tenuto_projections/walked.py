@@ -13,6 +13,7 @@ from tenuto.following import Follower
 from tenuto.log.merkle import Frontier
 from tenuto.log.witnessing import NONE as NO_QUORUM
 from tenuto.log.witnessing import Policy, PolicyRefused, parse_policy, verify_policy
+from tenuto.purges import Purge
 from tenuto.trust import Trust
 from tenuto.verification import STEPS, VerificationFailed, Verified
 
@@ -180,8 +181,11 @@ def unsigned(step: int) -> Tick:
     return Tick(step, STEPS[step], NOT_DONE, "The log has signed nothing yet.")
 
 
-def event_ticks(verified: Verified, walk: Walk) -> tuple[Tick, ...]:
-    """Return the nine ticks for one event; `walk` is what the whole walk found after the event's page was final."""
+def event_ticks(verified: Verified, walk: Walk, purge: Purge | None = None) -> tuple[Tick, ...]:
+    """Return the nine ticks for one event; `walk` is what the whole walk found after the event's page was final.
+
+    purge: the one that took its payload, as the whole log says.
+    """
     event, key = verified.event, verified.key
     said = {
         1: f"The header has {len(verified.header):,} bytes and decodes within its limits.",
@@ -192,6 +196,8 @@ def event_ticks(verified: Verified, walk: Walk) -> tuple[Tick, ...]:
     }
     own = {step: Tick(step, STEPS[step], PASSED, sentence) for step, sentence in said.items()}
     own[5] = Tick(5, STEPS[5], *_PAYLOAD_TICK[payload_state(verified)])
+    if purge is not None:
+        own[5] = Tick(5, STEPS[5], PASSED, f"The payload was {purge.sentence}, at position {purge.position}.")
     return tuple(own.get(tick.step, tick) for tick in walk.ticks)
 
 

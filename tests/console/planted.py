@@ -20,14 +20,18 @@ from tenuto.events.base import FIRST_PREV, Event
 from tenuto.events.key import KeyRegistered
 from tenuto.events.session import SessionOpened
 from tenuto.keyring import ROOT, Key
+from tenuto.keytree import KeyTree
 from tenuto.trust import Trust
 from tenuto.verification import STEPS, Verified
+from tenuto_projections.copies import OPTION
 from tenuto_projections.integrity import note_walk
 from tenuto_projections.running import all_projections
 from tenuto_projections.walked import PASSED, Seen, Tick, Walk
 
 ORIGIN = "tenuto.demo/payments"
 SOFTWARE = "tenuto/0.1.0"
+COPIES = {OPTION: KeyTree.whole(bytes(32))}
+"""With what the planted read models seal and open their copies."""
 PAGE = 500
 SAID = {
     1: "All {size:,} envelopes decode within their limits.",
@@ -73,7 +77,7 @@ class Planted:
 
     def __init__(self, url: str, start: datetime) -> None:
         """`url` is a migrated, empty database as its owner; `start` the ledger's first moment."""
-        self.engine: Engine = sqlalchemy.create_engine(url)
+        self.engine: Engine = sqlalchemy.create_engine(url, execution_options=COPIES)
         self.now = start
         self.position = 0
         self._projections = all_projections()

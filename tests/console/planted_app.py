@@ -17,7 +17,7 @@ from tenuto.documents import Document
 from tenuto.events.base import Event
 from tenuto_dashboard import app, session
 
-from tests.console.planted import built
+from tests.console.planted import COPIES, built
 from tests.console.running import line_of
 
 
@@ -40,7 +40,7 @@ class WrittenDoor:
 
 @st.cache_resource(show_spinner=False)
 def planted_engine() -> sqlalchemy.Engine:
-    return sqlalchemy.create_engine(os.environ["PLANTED_DATABASE"], pool_size=4)
+    return sqlalchemy.create_engine(os.environ["PLANTED_DATABASE"], pool_size=4, execution_options=COPIES)
 
 
 @st.cache_resource(show_spinner=False)

@@ -21,7 +21,7 @@ from tenuto_dashboard.chain import stations
 from tenuto_projections.runs import run, timeline
 
 from tests.console import hostile, story
-from tests.console.planted import Planted, digest
+from tests.console.planted import COPIES, Planted, digest
 from tests.console.test_decisions import RecordingDoor
 
 SECONDS_MAX = 60
@@ -33,7 +33,7 @@ def door(console_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The console over the test's database, signing into a list."""
     logging.getLogger("streamlit").setLevel(logging.ERROR)
     st.cache_resource.clear()
-    engine, recording = sqlalchemy.create_engine(console_url), RecordingDoor()
+    engine, recording = sqlalchemy.create_engine(console_url, execution_options=COPIES), RecordingDoor()
     monkeypatch.setenv("TENUTO_HOME", str(home))
     monkeypatch.setattr(session, "engine", lambda: engine)
     monkeypatch.setattr(session, "door", lambda: recording)

@@ -17,6 +17,7 @@ from tenuto.migrating import sqlalchemy_url
 from tenuto.telemetry import Telemetry
 from tenuto.verification import VerificationFailed, Verified
 from tenuto_projections import fleet, inbox, runs
+from tenuto_projections.copies import OPTION
 from tenuto_projections.integrity import WALK_METADATA, integrity
 from tenuto_projections.projection import Positions, Projection, Projector, Rewound, digest, rebuild
 from tenuto_projections.running import all_projections, catch_up, run_until
@@ -26,6 +27,7 @@ from tests.conftest import Database
 from tests.unit.projections.story import MOVES, tell
 from tests.unit.projections.written import (
     START,
+    STORAGE_KEY,
     ForgingFollower,
     MemoryFollower,
     StoppedClock,
@@ -40,7 +42,7 @@ ALL_METADATA = (*(model.tables for model in all_projections()), WALK_METADATA)
 def as_role(url: str, role: str) -> Engine:
     parts = urlsplit(url)
     place = parts.netloc.rsplit("@", 1)[-1]
-    return create_engine(sqlalchemy_url(urlunsplit(parts._replace(netloc=f"{role}@{place}"))), poolclass=NullPool)
+    return create_engine(sqlalchemy_url(urlunsplit(parts._replace(netloc=f"{role}@{place}"))), poolclass=NullPool, execution_options={OPTION: STORAGE_KEY})
 
 
 @pytest.fixture
@@ -279,3 +281,21 @@ def test_the_process_starts_again_after_a_rewind_and_stops_when_told(engine: Eng
     assert said == ["runs/1 was reset to position 0; the walk starts again."]
     catch_up(lambda: projector(engine, ledger))
     assert digests(engine) == expected(ledger)
+
+
+def test_no_text_of_a_payload_reaches_the_database_in_the_clear(engine: Engine, url: str) -> None:
+    projector(engine, tell(*WHOLE)).catch_up()
+    with create_engine(sqlalchemy_url(url), poolclass=NullPool).begin() as owner:
+        for table in (table for metadata in ALL_METADATA for table in metadata.sorted_tables):
+            for row in owner.execute(table.select()):
+                assert "443" not in repr(row), table.name
+                assert "alert(1)" not in repr(row), table.name
+
+
+def test_without_the_storage_key_nothing_is_copied_and_nothing_is_shown(engine: Engine, url: str) -> None:
+    keyless = as_role(url, "tenuto_projector").execution_options(**{OPTION: None})
+    projector(keyless, tell(*WHOLE)).catch_up()
+    with engine.connect() as connection:
+        found = runs.run(connection, "r1")
+    assert found is not None
+    assert (found.title, found.head_commit) == (None, "b" * 40)

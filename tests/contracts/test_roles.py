@@ -8,7 +8,7 @@ from psycopg import sql
 
 from tests.conftest import Database
 
-ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console")
+ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper")
 TABLES = ("entry", "entry_00000", "payload", "payload_00000", "log_head", "session_head", "tracking", "parked")
 WAYS = {
     "INSERT": "INSERT INTO ledger.{table} SELECT * FROM ledger.{table} WHERE false",
@@ -26,8 +26,9 @@ MAY = {
     ("tenuto_ingest", "UPDATE", "log_head"),
     ("tenuto_ingest", "INSERT", "parked"),
     ("tenuto_ingest", "DELETE", "parked"),
+    ("tenuto_keeper", "DELETE", "payload"),
 }
-"""The whole of what anybody may write; nothing here touches an event that is stored."""
+"""The whole of what anybody may write; nothing here touches an event that is stored. The keeper takes payloads away."""
 
 
 def columns_of(database: Database) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import msgspec
 from tenuto.events import EVENT_CLASSES, Event
@@ -45,7 +46,7 @@ def example_of(cls: type[Event]) -> Event:
 def key_example(cls: type[Event], keys: dict[str, Event]) -> Event:
     """Key events must fit the ring: a new key for a new author, or a change of a key that is there."""
     new, old = signer("newcomer"), signer("deployment").key_id
-    fields = {
+    fields: dict[str, Any] = {
         "subject": "deployment",
         "old_key_id": old,
         "subject_key_id": new.key_id,
@@ -54,6 +55,8 @@ def key_example(cls: type[Event], keys: dict[str, Event]) -> Event:
     if cls.__struct_config__.tag == "key.registered":
         del fields["old_key_id"]
         fields |= {"subject": "newcomer", "role": "agent", "owner": "olga"}
+    elif cls.__struct_config__.tag in ("key.epoch_opened", "key.epoch_destroyed"):
+        fields = {"epoch": 2} | ({"public_key": new.public_key.hex()} if cls.__struct_config__.tag == "key.epoch_opened" else {})
     elif cls.__struct_config__.tag == "key.revoked":
         fields = {"subject": "deployment", "subject_key_id": old, "reason": "compromised"}
     return cls(**common("root", seq=len(keys) + 9), **fields)

@@ -6,13 +6,14 @@ from tenuto.events import IN_SHEAF, Event
 from tenuto.intake.arrival import Arrival, decode
 from tenuto.intake.vault import Vault
 from tenuto.keyring import Keyring
+from tenuto.keytree import KeyTree
 from tenuto.ledger import Recorded
 from tenuto.signing import verify_header
 from tenuto.verification import open_stored
 
 from tests.golden.world import EPOCH, START
 
-STORAGE_KEY = b"s" * 32
+STORAGE_KEY = KeyTree.whole(b"s" * 32)
 
 
 def admit(record: bytes, keyring: Keyring, epoch_secret: bytes, origin: str) -> tuple[Event, bytes | None]:

@@ -25,16 +25,18 @@ PACKAGES: Mapping[str, frozenset[str]] = {
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("words", frozenset({"errors", "clock", "events", "settings"})),
     ("bytes", frozenset({
-        "signing", "sheaf", "payload", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
+        "signing", "sheaf", "payload", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
     })),
-    ("judgement", frozenset({"keyring", "verification", "following", "approvals", "holding", "policy", "bundle"})),
+    ("judgement", frozenset({
+        "keyring", "verified", "purges", "verification", "following", "approvals", "holding", "policy", "bundle",
+    })),
     ("road", frozenset({
         "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "gate", "toolcall", "seeing",
-        "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding", "router", "writing", "retention",
+        "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding", "router", "writing", "purging", "retention",
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),
     ("wiring", frozenset({
-        "wiring", "addresses", "founding", "registering", "supervising", "running", "cli", "__main__",
+        "wiring", "addresses", "epochs", "founding", "registering", "supervising", "running", "cli", "__main__",
     })),
 )  # fmt: skip
 RANKS = {module: rank for rank, (_, modules) in enumerate(LAYERS) for module in modules}

@@ -89,7 +89,8 @@ def test_every_tenuto_command_of_a_page_exists_with_its_options(page: Path) -> N
     groups = {name.split()[0] for name in commands if " " in name}
     for line in re.findall(r"(?:^|`|bin/)tenuto ([a-z][^`\n|#]*)", page.read_text(), re.MULTILINE):
         words = line.split()
-        name = " ".join(words[:2]) if words[0] in groups else words[0]
+        spelled = [" ".join(words[:count]) for count in (3, 2, 1)]
+        name = next((one for one in spelled if one in commands), spelled[1] if words[0] in groups else words[0])
         assert name in commands or name in groups, f"{relative(page)} names `tenuto {name}`, which does not exist."
         options = {option for one in commands[name].params for option in one.opts} if name in commands else set()
         for option in re.findall(r"(?<=\s)--[a-z-]+", " " + line):

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 from tenuto.adapters import keyfiles
+from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.adapters.partitions import Partitions
 from tenuto.adapters.postgres import PostgresLedger, open_datastore
 from tenuto.events import Event, HoldLifted, HoldPlaced, RetentionApplied, ToolStarted
@@ -89,7 +90,7 @@ class Site:
         if sealed is None or commit is None:
             return None
         key = SealOpener(EPOCH_SECRET).open(sealed)
-        storage = keyfiles.load_storage_key(self.home / "keys")
+        storage = KeyTreeFile(self.home / "keys")
         return StoredPayload(wrap_key(key, storage, bytes.fromhex(commit)), sealed.ciphertext.nonce, sealed.ciphertext.body)
 
     def append(self, written: Sequence[Written], payloads: dict[int, StoredPayload] | None = None) -> range:

@@ -80,7 +80,7 @@ def test_only_the_owner_makes_and_drops_partitions(database: Database) -> None:
             for forbidden in (lambda one: one.prepare(leaves=256, ahead=20), lambda one: one.drop("00000")):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     forbidden(tables)
-        assert empty_partitions(database.url(role)) == 15
+        assert empty_partitions(database.url()) == 15
 
 
 def test_status_warns_when_little_room_is_left() -> None:

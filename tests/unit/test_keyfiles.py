@@ -91,6 +91,5 @@ def test_each_purpose_has_a_file_of_its_own(folder: Path) -> None:
              keyfiles.author_file("log"), keyfiles.author_file("root"))  # fmt: skip
     assert len(set(names)) == len(names)
     made = {name: keyfiles.create_key(folder, name) for name in names}
-    assert keyfiles.load_storage_key(folder) == made[keyfiles.STORAGE_KEY]
     assert keyfiles.load_epoch_secret(folder, 2) == made[keyfiles.epoch_file(2)]
     assert keyfiles.load_log_signer(folder, "example.com/log").name == "example.com/log"

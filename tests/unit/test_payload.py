@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl import bindings
 from tenuto.events import PAYLOAD_BYTES_MAX
+from tenuto.keytree import KeyTree
 from tenuto.payload import (
     EXCHANGE_BYTES,
     EXCHANGE_PAYLOADS_MAX,
@@ -35,7 +36,7 @@ from tenuto.signing import SeedSigner
 from tests.golden.world import box
 
 PUBLIC, SECRET = bindings.crypto_box_seed_keypair(b"e" * 32)
-STORAGE_KEY = b"s" * 32
+STORAGE_KEY = KeyTree.whole(b"s" * 32)
 TEXT = b"rm -rf build"
 
 
@@ -68,7 +69,7 @@ def test_sizes_are_as_the_envelope_reckons_them() -> None:
     sealed, _ = seal(TEXT, PUBLIC)
     assert len(sealed.sealed_key) == SEALED_KEY_BYTES
     assert len(sealed.ciphertext.body) == SALT_BYTES + len(TEXT) + TAG_BYTES
-    assert len(wrap_key(b"k" * 32, STORAGE_KEY, b"")) == WRAPPED_KEY_BYTES
+    assert len(wrap_key(b"k" * 32, STORAGE_KEY, bytes(32))) == WRAPPED_KEY_BYTES
 
 
 def test_a_payload_is_refused_one_byte_above_its_limit() -> None:
@@ -180,7 +181,7 @@ def test_a_byte_moved_between_salt_and_text_is_caught_by_the_length() -> None:
 def test_a_wrapped_key_is_bound_to_its_payload_and_its_storage_key() -> None:
     wrapped = wrap_key(b"k" * 32, STORAGE_KEY, b"this payload")
     assert unwrap_key(wrapped, STORAGE_KEY, b"this payload") == b"k" * 32
-    for storage_key, context in ((STORAGE_KEY, b"that payload"), (b"t" * 32, b"this payload")):
+    for storage_key, context in ((STORAGE_KEY, b"that payload"), (KeyTree.whole(b"t" * 32), b"this payload")):
         with pytest.raises(PayloadRefused):
             unwrap_key(wrapped, storage_key, context)
 
@@ -188,7 +189,7 @@ def test_a_wrapped_key_is_bound_to_its_payload_and_its_storage_key() -> None:
 @pytest.mark.parametrize("length", [0, 23, 24, 39, WRAPPED_KEY_BYTES - 1])
 def test_a_cut_wrapped_key_is_refused(length: int) -> None:
     with pytest.raises(PayloadRefused):
-        unwrap_key(wrap_key(b"k" * 32, STORAGE_KEY, b"")[:length], STORAGE_KEY, b"")
+        unwrap_key(wrap_key(b"k" * 32, STORAGE_KEY, bytes(32))[:length], STORAGE_KEY, bytes(32))
 
 
 @pytest.mark.parametrize(("nonce", "body"), [(b"", b""), (b"n" * 23, b"b" * 40), (b"n" * 24, b"")])

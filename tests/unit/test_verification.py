@@ -272,13 +272,14 @@ def test_a_payload_that_is_gone_without_a_purge_fails_step_5(ledger: WrittenLedg
 
 def test_a_payload_that_is_gone_under_a_purge_is_accepted(ledger: WrittenLedger) -> None:
     position = at(ledger, MessageSent)
-    ledger.forget(position)
-    ledger.write("root", RecordPurged, approval="approval-1", positions=(position,))
+    told = ledger.purge(position)
     walk = ledger.walk()
     verified = walk.take(ledger.entries)
     walk.verify_no_payload_missing()
-    assert verified[position].purged
     assert verified[position].payload is None
+    purge = walk.purges.covering(position)
+    assert purge is not None
+    assert (purge.author, purge.approval, ledger.events[purge.position]) == ("keeper", "purge-1", told)
 
 
 def test_a_walk_that_reads_no_payloads_keeps_nothing_of_them(ledger: WrittenLedger) -> None:
@@ -286,11 +287,12 @@ def test_a_walk_that_reads_no_payloads_keeps_nothing_of_them(ledger: WrittenLedg
         ledger.forget(place)
     walk = ledger.walk(payloads=False)
     assert any(verified.event.has_payload for verified in walk.take(ledger.entries))
-    assert walk.missing_payloads == set()
+    assert walk.missing_payloads == {}
 
 
-def test_nobody_but_the_root_purges(ledger: WrittenLedger) -> None:
-    ledger.write("deployment", RecordPurged, approval="approval-1", positions=(at(ledger, MessageSent),))
+@pytest.mark.parametrize("author", ["root", "deployment"])
+def test_nobody_but_a_keeper_purges(ledger: WrittenLedger, author: str) -> None:
+    ledger.write(author, RecordPurged, approval="approval-1", positions=(at(ledger, MessageSent),))
     assert failure(ledger).step == 2
 
 

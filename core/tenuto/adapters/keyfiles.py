@@ -7,6 +7,7 @@ demand of files we do: a key that others on the machine may read is not loaded.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..log.note import NoteSigner
 from ..signing import SEED_BYTES, SeedSigner
 
 LOG_KEY, WITNESS_KEY, STORAGE_KEY = "log.key", "witness.key", "storage.key"
+_EPOCH = re.compile(r"epoch-([1-9][0-9]*)\.key")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -50,8 +52,7 @@ def load_key(folder: Path, name: str) -> bytes:
         raise NotConfigured(f"There is no key at {path}. `tenuto init` and `tenuto key add` make keys.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise NotConfigured(f"The key {path} cannot be read: {error}.") from error
-    if mode & _OTHERS:
-        raise NotConfigured(f"The key {path} is open to others on this machine. Run `chmod 600 {path}` or replace the key.")
+    demand_private(path, mode)
     try:
         key = bytes.fromhex(text)
     except ValueError:
@@ -59,6 +60,12 @@ def load_key(folder: Path, name: str) -> bytes:
     if len(key) != SEED_BYTES:
         raise NotConfigured(f"The key {path} is damaged: it should hold {SEED_BYTES * 2} hex digits.")
     return key
+
+
+def demand_private(path: Path, mode: int) -> None:
+    """Raise NotConfigured, with the remedy, for a key file that others may read; `mode` are its permissions."""
+    if mode & _OTHERS:
+        raise NotConfigured(f"The key {path} is open to others on this machine. Run `chmod 600 {path}` or replace the key.")
 
 
 def author_file(author: str) -> str:
@@ -87,14 +94,15 @@ def load_signer(folder: Path, author: str) -> SeedSigner:
     return SeedSigner(author, load_key(folder, author_file(author)))
 
 
-def load_storage_key(folder: Path) -> bytes:
-    """Return the key under which the ledger wraps payload keys."""
-    return load_key(folder, STORAGE_KEY)
-
-
 def epoch_file(epoch: int) -> str:
     """The file name of an epoch's secret key."""
     return f"epoch-{epoch}.key"
+
+
+def epochs(folder: Path) -> list[int]:
+    """Return the numbers of the epochs whose secret keys are in the folder, ascending."""
+    found = (_EPOCH.fullmatch(path.name) for path in folder.glob("epoch-*.key"))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def load_epoch_secret(folder: Path, epoch: int) -> bytes:

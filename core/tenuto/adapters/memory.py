@@ -151,6 +151,11 @@ class MemoryLedger:
                 for entry, stored in self.rows.entries[start : start + limit]
             ]
 
+    def kept_payloads(self, positions: Sequence[int]) -> list[int]:
+        """Return at which of these positions a payload lies."""
+        with self.rows.lock:
+            return [position for position in positions if self.rows.entries[position][1].payload is not None]
+
     def stray_payloads(self) -> int:
         """None can be: here a payload lies inside its event."""
         return 0

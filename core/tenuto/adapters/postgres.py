@@ -243,6 +243,20 @@ class PostgresReader:
         )
         return [(row[0], row[1], row[2], row[3], bytes(row[4])) for row in self._fetch(query, (start, limit))]
 
+    def tracked(self, name: str) -> int:
+        """Return the next offset of a consumer position, 0 if nothing was ever read there."""
+        query = SQL("SELECT notification_id FROM ledger.tracking WHERE application_name = %s")
+        rows = self._fetch(query, (name,))
+        return int(rows[0][0]) if rows else 0
+
+    def parked_records(self) -> list[bytes]:
+        """Return the records that wait in the ledger for their predecessors."""
+        return [bytes(row[0]) for row in self._fetch(SQL("SELECT record FROM ledger.parked"), ())]
+
+    def kept_payloads(self, positions: Sequence[int]) -> list[int]:
+        """Return at which of these positions a payload lies in the tables."""
+        query = SQL("SELECT notification_id - 1 FROM ledger.payload WHERE notification_id = ANY(%s) ORDER BY 1")
+        return [int(row[0]) for row in self._fetch(query, ([position + 1 for position in positions],))]
     def attached(self) -> list[tuple[int, int]]:
         """Return the first and last positions of the partitions that the tables have now, in order."""
         return [(one.first, one.last) for one in map(partitions.parsed, self._fetch(partitions.ATTACHED, ()))]

@@ -43,6 +43,10 @@ class RetainedReader:
         """Return the stored head of every session."""
         return self._tables.session_heads()
 
+    def kept_payloads(self, positions: Sequence[int]) -> list[int]:
+        """Return at which of these positions a payload lies in the tables; an archive keeps its own."""
+        return self._tables.kept_payloads(positions)
+
     def stray_payloads(self) -> int:
         """Return how many payloads lie beside no event, in the partitions that are there."""
         return self._tables.stray_payloads()

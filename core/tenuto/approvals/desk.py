@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..events import ApprovalAssigned
-from ..verification import Verified
+from ..verified import Verified
 from .fold import Approvals, Request, Standing
 from .roster import Reviewer, Roster
 

@@ -39,7 +39,7 @@ from ..events import (
     PasskeyOffered,
     PasskeyRevoked,
 )
-from ..verification import Verified
+from ..verified import Verified
 from .coverage import Covered, Listing, PieceList, Views, committed_list, first_coverage
 from .passkeys import Passkeys
 from .quorum import Decisions, Demand

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ..events import ApprovalRequested, PolicyDecided, ToolRequested
-from ..verification import Verified
+from ..verified import Verified
 
 QUORUM: Mapping[str, int] = {"none": 0, "approval": 1, "approval_and_one_more": 2}
 """What each obligation of a policy decision demands."""

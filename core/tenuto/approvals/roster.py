@@ -20,7 +20,7 @@ from ..events import (
     ReviewerEnrolled,
     ReviewerLimited,
 )
-from ..verification import Verified
+from ..verified import Verified
 
 DECISIONS_PER_HOUR_MAX = 10
 CAP_WINDOW = timedelta(minutes=60)

@@ -20,7 +20,7 @@ from pathlib import Path
 from ..events import ApprovalConsumed, SpotcheckDrawn, SpotcheckSigned
 from ..log.archive import Covering, first_covering
 from ..log.witnessing import Policy
-from ..verification import Verified
+from ..verified import Verified
 from .fold import Approvals
 from .roster import REVIEWER_ROLE
 

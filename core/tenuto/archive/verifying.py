@@ -12,12 +12,14 @@ Keys and signatures (2, 3) and chains (4) need the events before these: `tenuto 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from ..envelope import split_state
 from ..errors import Refused
 from ..events import Event
 from ..header import decode
+from ..keytree import KeyDestroyed, StorageKey
 from ..ledger import StoredPayload
 from ..log.checkpoint import parse_checkpoint
 from ..log.merkle import leaf_hash
@@ -31,7 +33,7 @@ from .layout import ArchiveRefused
 from .reading import Archive
 
 
-def verify_archive(archive: Archive, trust: Trust, *, storage_key: bytes | None = None) -> None:
+def verify_archive(archive: Archive, trust: Trust, *, storage_key: StorageKey | None = None) -> None:
     """Raise ArchiveRefused, naming the file, unless the archive is whole and stands under the log's signed root."""
     manifest = archive.manifest
     if manifest.origin != trust.origin:
@@ -71,7 +73,7 @@ def _verify_listed(archive: Archive) -> None:
 
 
 def _verify_bundle(
-    archive: Archive, number: int, trust: Trust, places: list[tuple[UUID, int, int]], storage_key: bytes | None
+    archive: Archive, number: int, trust: Trust, places: list[tuple[UUID, int, int]], storage_key: StorageKey | None
 ) -> None:
     start = number * TILE_WIDTH
     kinds, first = archive.manifest.kinds, archive.manifest.first
@@ -90,9 +92,10 @@ def _verify_bundle(
         places.append((event.session, event.seq, place))
 
 
-def _verify_payload(stored: StoredPayload, event: Event, storage_key: bytes | None) -> None:
+def _verify_payload(stored: StoredPayload, event: Event, storage_key: StorageKey | None) -> None:
     if event.payload_commit is None or event.payload_len is None:
         raise Refused("A payload lies beside an event that commits to none.", reason="payload")
     if storage_key is not None:
-        key = unwrap_key(stored.wrapped_key, storage_key, bytes.fromhex(event.payload_commit))
-        open_payload(Ciphertext(stored.nonce, stored.body), key, event.payload_commit, event.payload_len)
+        with suppress(KeyDestroyed):  # whether a purge covers it, the walk over the log says
+            key = unwrap_key(stored.wrapped_key, storage_key, bytes.fromhex(event.payload_commit))
+            open_payload(Ciphertext(stored.nonce, stored.body), key, event.payload_commit, event.payload_len)

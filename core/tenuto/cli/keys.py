@@ -8,6 +8,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
+from . import epoch
 
 if TYPE_CHECKING:
     from ..keyring import Keyring
@@ -31,6 +32,7 @@ def add_commands(app: typer.Typer) -> None:
     keys.command("rotate")(rotate)
     keys.command("revoke")(revoke)
     keys.command("list")(list_keys)
+    epoch.add_commands(keys)
     app.add_typer(keys, name="key")
 
 

@@ -32,7 +32,7 @@ from .deployment import (
 )
 from .drift import DriftDetected, DriftReverted
 from .hold import HoldLifted, HoldPlaced
-from .key import KeyRegistered, KeyRevoked, KeyRotated
+from .key import KeyEpochDestroyed, KeyEpochOpened, KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .passkey import PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
 from .policy import PolicyChanged, PolicyDecided
@@ -55,7 +55,7 @@ from .tool import ToolFailed, ToolFinished, ToolRequested, ToolStarted, ToolUnkn
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     SessionOpened, SessionClosed,
-    KeyRegistered, KeyRotated, KeyRevoked,
+    KeyRegistered, KeyRotated, KeyRevoked, KeyEpochOpened, KeyEpochDestroyed,
     RunStarted, RunFinished,
     DecisionMade,
     MessageSent, MessageDelivered, MessageRefused,
@@ -118,6 +118,8 @@ __all__ = [
     "Event",
     "HoldLifted",
     "HoldPlaced",
+    "KeyEpochDestroyed",
+    "KeyEpochOpened",
     "KeyRegistered",
     "KeyRevoked",
     "KeyRotated",

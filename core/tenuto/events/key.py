@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Event, Hash, Name
+from .base import Count, Event, Hash, Name
 
 Role = Literal[
     "root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "router", "administrator",
@@ -34,6 +34,19 @@ class KeyRotated(Event, frozen=True, kw_only=True, tag="key.rotated"):
     old_key_id: Name
     subject_key_id: Name
     public_key: Hash
+
+
+class KeyEpochOpened(Event, frozen=True, kw_only=True, tag="key.epoch_opened"):
+    """From here on authors seal their payloads to this X25519 key of the ledger (hex); the root says so."""
+
+    epoch: Count
+    public_key: Hash
+
+
+class KeyEpochDestroyed(Event, frozen=True, kw_only=True, tag="key.epoch_destroyed"):
+    """The secret key of this epoch is gone: what lies sealed to it in a bus or its backups cannot be opened any more."""
+
+    epoch: Count
 
 
 class KeyRevoked(Event, frozen=True, kw_only=True, tag="key.revoked"):

@@ -28,7 +28,7 @@ RefusalReason = Literal[
 ]
 """malformed: the bytes are no envelope. oversized: over a named limit. unknown_kind, unknown_version: a newer or foreign
 author. wrong_origin: written for another log. unknown_key, revoked_key: no key of this author at this position.
-signature: the signature does not hold. entitlement: this role may not author this kind. payload: the payload does not
+signature: the signature does not hold. entitlement: this role may not author this kind, or a purge without its approval. payload: the payload does not
 match its commitment. replayed: an old record under a new transport. broken_chain: `prev` is not the last header.
 clock_skew: reserved for authors whose claimed time is refused by policy."""
 
@@ -68,11 +68,23 @@ class RecordEquivocation(Event, frozen=True, kw_only=True, tag="record.equivocat
     other_header: Hash
 
 
+PurgeReason = Literal["secret", "personal_data", "legal", "mistake"]
+"""secret: a credential lay in it. personal_data: somebody has the right to be forgotten. legal: an order or a contract
+demands it. mistake: it should never have been recorded."""
+
+
 class RecordPurged(Event, frozen=True, kw_only=True, tag="record.purged"):
-    """The payloads at these positions were made unreadable under the named approval."""
+    """The payloads at these positions were made unreadable under the named approval: their keys are destroyed.
+
+    header_hashes: SHA-256 of the header at each position, in the same order; the approval's digest is over positions,
+    hashes and reason. A purge without them, or whose approval was not granted and consumed by its author, does not count
+    (`tenuto.purges`); ingest refuses it.
+    """
 
     approval: Name
     positions: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1, max_length=TARGETS_MAX)]
+    header_hashes: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=TARGETS_MAX)] = ()
+    reason: PurgeReason | None = None
 
 
 class RecordLost(Event, frozen=True, kw_only=True, tag="record.lost"):

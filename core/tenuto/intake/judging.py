@@ -12,6 +12,9 @@ has not done so ahead, and then each record finds its place:
     after a hole        it waits, until the hole is filled or `gap_seconds` have passed: `record.gap`, and it enters
     anything else       `record.refused`
 
+A purge enters only if it counts (`tenuto.purges`). That is decided from what is in the ledger, so one that comes in a batch
+with an approval, a hold or a start waits for the next batch.
+
 Of one offending header there is one equivocation on record, however often it is delivered: it is known by session,
 number and hash. A record that waits counts as said: another header for its place is an equivocation at once.
 What ingest has to say about a batch stands at its end, so that a key registered in the batch can sign it; only a gap
@@ -22,7 +25,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,9 +35,19 @@ from uuid import UUID
 from .. import envelope as envelopes
 from .. import header as headers
 from ..errors import Refused, TenutoError
-from ..events import Event, KeyRegistered, KeyRevoked, KeyRotated, RecordEquivocation, RecordGap, RecordRefused
+from ..events import (
+    Event,
+    KeyRegistered,
+    KeyRevoked,
+    KeyRotated,
+    RecordEquivocation,
+    RecordGap,
+    RecordPurged,
+    RecordRefused,
+)
 from ..keyring import Keyring
 from ..ledger import BATCH_EVENTS_MAX, Batch, NewEntry, Parked, SessionHead
+from ..purges import FOLDED, PurgeRefused, Purges, targets_of
 from ..verification import Sessions
 from .arrival import Arrival, returned
 from .examining import Examiner
@@ -51,6 +64,31 @@ _BEFORE_FIRST = SessionHead()
 
 Double = tuple[UUID, int, str]
 """What identifies an equivocation: session, sequence number, hash of the other header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event that a purge names, as the ledger has it."""
+
+    header_hash: str
+    run: str | None
+    has_payload: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeStanding:
+    """What the ledger says about purges, up to its present end, and the events at the positions that are named."""
+
+    purges: Purges
+    stored: Mapping[int, Stored]
+
+    def verify(self, event: RecordPurged) -> None:
+        """Raise PurgeRefused unless the purge counts and names events that are there and have a payload."""
+        for target in targets_of(event):
+            found = self.stored.get(target.position)
+            if found is None or found.header_hash != target.header_hash or not found.has_payload:
+                raise PurgeRefused(1, f"no event with a payload and that header stands at position {target.position}.")
+        self.purges.verify(event, max(self.stored) + 1, [self.stored[position].run for position in event.positions])
 
 
 class TooManyRefusals(TenutoError):
@@ -85,6 +123,7 @@ class Standing:
     heads: of the consulted sessions, those that exist. states: what is stored at places that are taken. parked: the
     waiting records of this partition by session and number. watching_since: a hole's time counts from here at the
     earliest, since nothing can arrive while nobody reads. refused_in_a_row: refusals that this batch continues.
+    purges: there when a purge is among the records.
     """
 
     now: datetime
@@ -96,6 +135,7 @@ class Standing:
     states: dict[tuple[UUID, int], bytes]
     parked: dict[tuple[UUID, int], Parked]
     doubles: AbstractSet[Double] = frozenset()
+    purges: PurgeStanding | None = None
     refused_in_a_row: int = 0
 
 
@@ -136,6 +176,7 @@ class Judgement:
         self.entries: list[NewEntry] = []
         self.doubles: set[Double] = set()
         self.refused_in_a_row = standing.refused_in_a_row
+        self._deciding = False
 
     @property
     def parked(self) -> dict[tuple[UUID, int], Parked]:
@@ -237,6 +278,11 @@ class Judgement:
             event.seq > head.seq and self._sessions.gaps.get(event.session) == event.seq - 1
         ):
             self._sessions.verify_next(event)
+            if isinstance(event, RecordPurged) and (self._deciding or self._standing.purges is None):
+                self._park(arrival)  # what decides about it must be in the ledger before; its turn comes with the next batch
+                return
+            if isinstance(event, RecordPurged) and self._standing.purges is not None:
+                self._standing.purges.verify(event)
             self._enter(arrival)
             return
         self._sessions.verify_author(event)
@@ -273,6 +319,7 @@ class Judgement:
             ring = self.keyring.copy()
             ring.apply(event, self._standing.keys_folded_to + len(self.entries))
             self.keyring = ring
+        self._deciding = self._deciding or type(event) in FOLDED
         state = arrival.signed.state
         self._sessions.advance(event, arrival.header_hash)
         self._states[arrival.place] = state

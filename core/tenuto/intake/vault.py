@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ..envelope import Envelope
 from ..events import Event
+from ..keytree import StorageKey
 from ..ledger import StoredPayload
 from ..payload import PayloadRefused, SealOpener, open_payload, wrap_key
 
@@ -18,10 +19,13 @@ from ..payload import PayloadRefused, SealOpener, open_payload, wrap_key
 class Vault:
     """Opens what was sealed to the ledger's epochs and wraps it for storage."""
 
-    def __init__(self, epoch_secrets: Mapping[int, bytes], storage_key: bytes) -> None:
-        """`epoch_secrets`: the X25519 secrets (32 bytes) by epoch number, the present one and those not yet destroyed."""
-        self._epochs = {epoch: SealOpener(secret) for epoch, secret in epoch_secrets.items()}
-        self._storage_key = storage_key
+    def __init__(self, epoch_secrets: Mapping[int, bytes], storage_key: StorageKey) -> None:
+        """`epoch_secrets`: the X25519 secrets (32 bytes) by epoch number, the present one and those not yet destroyed.
+
+        It is asked each time, so that an epoch may come and go while this runs.
+        """
+        self._secrets, self._storage_key = epoch_secrets, storage_key
+        self._openers: dict[int, tuple[bytes, SealOpener]] = {}
 
     def rewrap(self, envelope: Envelope, event: Event) -> StoredPayload | None:
         """Return the payload as the ledger keeps it; raises PayloadRefused unless it is the one that was signed for."""
@@ -32,10 +36,18 @@ class Vault:
             return None
         if sealed is None:
             raise PayloadRefused("The header commits to a payload, and none travels with it.")
-        if envelope.epoch not in self._epochs:
-            known = ", ".join(str(epoch) for epoch in self._epochs)
-            raise PayloadRefused(f"The payload is sealed to epoch {envelope.epoch}; this ledger opens {known}.")
-        key = self._epochs[envelope.epoch].open(sealed)
+        key = self._opener(envelope.epoch).open(sealed)
         open_payload(sealed.ciphertext, key, commit, length)
         wrapped = wrap_key(key, self._storage_key, bytes.fromhex(commit))
         return StoredPayload(wrapped, sealed.ciphertext.nonce, sealed.ciphertext.body)
+
+    def _opener(self, epoch: int) -> SealOpener:
+        secret = self._secrets.get(epoch)
+        if secret is None:
+            self._openers.pop(epoch, None)
+            known = ", ".join(str(number) for number in self._secrets)
+            raise PayloadRefused(f"The payload is sealed to epoch {epoch}; this ledger opens {known}.")
+        found = self._openers.get(epoch)
+        if found is None or found[0] != secret:
+            found = self._openers[epoch] = secret, SealOpener(secret)
+        return found[1]

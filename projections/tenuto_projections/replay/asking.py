@@ -7,6 +7,7 @@ the first of them final.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from sqlalchemy import Engine
 from tenuto.approvals import Standing
 from tenuto.documents import readable
 from tenuto.following import Follower
+from tenuto.purges import Purge
 
 from ..inbox import Approval
 from ..walked import Walked, event_ticks
@@ -28,7 +30,9 @@ def show_event(follower: Follower, walked: Walked, name: str) -> None:
     """Print one event with payload, ticks, causes and effects; raises NothingFound, VerificationFailed."""
     links = Links()
     verified = links.walk(follower, name, walked)
-    ticks = event_ticks(verified, walked.walk(follower))
+    purge = follower.walk.purges.covering(verified.position)
+    verified = replace(verified, purged=purge is not None)
+    ticks = event_ticks(verified, walked.walk(follower), purge)
     causes = [link for link in links.chain() if link.depth == 1]
     shown = record(verified) | {
         "header": verified.header.decode(), "header_sha256": verified.header_hash,
@@ -36,10 +40,11 @@ def show_event(follower: Follower, walked: Walked, name: str) -> None:
         "owner": verified.key.owner, "content": readable(verified.event.payload_type, verified.payload),
         "verification": tick_records(ticks), "causes": [_link_record(link) for link in causes],
         "effects": [_link_record(link) for link in links.effects()],
+        "purged": purge and purge.sentence,
     }  # fmt: skip
     lines = [line(verified), *_section("Header"), Text(printable(_pretty(verified.header)))]
     content = payload_text(verified)
-    lines += [*_section(f"Payload ({verified.event.payload_type or 'none'})"), Text(content or "It is not there.")]
+    lines += [*_section(f"Payload ({verified.event.payload_type or 'none'})"), Text(content or _absent(purge))]
     lines += [*_section("Verification"), *tick_lines(ticks)]
     lines += [*_section("Caused by"), *_links(causes), *_section("Led to"), *_links(links.effects())]
     Output().emit(shown, lines)
@@ -66,12 +71,19 @@ def replay_run(follower: Follower, walked: Walked, name: str, until: AsOf, live:
             f"No event of the run {name} is in the {replayed.last_position + 1:,} events up to that point."
         )
     output = Output()
-    for verified in replayed.events:
-        ticks = event_ticks(verified, replayed.walk)
+    for event in replayed.events:
+        purge = follower.walk.purges.covering(event.position)
+        verified = replace(event, purged=purge is not None)
+        ticks = event_ticks(verified, replayed.walk, purge)
         shown = {"type": "event"} | record(verified) | {"verification": {str(tick.step): tick.state for tick in ticks}}
-        output.emit(shown, [Text.assemble(marks(ticks), line(verified))])
+        gone = Text("") if purge is None else Text(f"  [{purge.sentence}]", style="blue")
+        output.emit(shown | {"purged": purge and purge.sentence}, [Text.assemble(marks(ticks), line(verified), gone)])
     output.emit(_state_record(replayed), _state_lines(replayed))
     return live is None or _compare(output, replayed.state, live, name, replayed.last_position + 1)
+
+
+def _absent(purge: Purge | None) -> str:
+    return "It is not there." if purge is None else f"It was {purge.sentence}."
 
 
 def _compare(output: Output, replayed: RunState, live: Engine, name: str, size: int) -> bool:

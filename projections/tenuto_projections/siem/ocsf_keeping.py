@@ -1,10 +1,13 @@
-"""What is kept and what goes, in OCSF: legal holds, which are rules that change as policies do, and retention."""
+"""What is kept and what goes, in OCSF: legal holds, retention, and the ledger's epoch keys.
+
+A hold is a rule that changes, as policies are; it is named by its name. An epoch is a key that comes and goes.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tenuto.events import Event, HoldLifted, HoldPlaced, RetentionApplied
+from tenuto.events import Event, HoldLifted, HoldPlaced, KeyEpochDestroyed, KeyEpochOpened, RetentionApplied
 
 from .ocsf_classes import DATASTORE_ACTIVITY, ENTITY_MANAGEMENT, Mapped, NotMapped
 
@@ -19,6 +22,20 @@ def hold_mapped(event: Event) -> Mapped:
         case HoldLifted(hold=name):
             return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": _hold(name)}, "Medium")
     raise NotMapped(event.kind)
+
+
+def epoch_mapped(event: Event) -> Mapped:
+    """Return an epoch key as Entity Management: created when it is opened, deleted when it is destroyed."""
+    match event:
+        case KeyEpochOpened(epoch=epoch, public_key=public_key):
+            return Mapped(ENTITY_MANAGEMENT, "Create", {"entity": _epoch(epoch) | {"data": {"public_key": public_key}}}, "Low")
+        case KeyEpochDestroyed(epoch=epoch):
+            return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": _epoch(epoch)}, "Medium")
+    raise NotMapped(event.kind)
+
+
+def _epoch(epoch: int) -> dict[str, Any]:
+    return {"uid": f"epoch-{epoch}", "name": f"epoch-{epoch}", "type": "Epoch key", "type_id": 99}
 
 
 def retention_mapped(event: Event) -> Mapped:

@@ -88,7 +88,7 @@ from .ocsf_classes import (
     Mapped,
     NotMapped,
 )
-from .ocsf_keeping import hold_mapped, retention_mapped
+from .ocsf_keeping import epoch_mapped, hold_mapped, retention_mapped
 from .ocsf_people import passkey_mapped, reviewer_mapped
 
 SERVICE = "tenuto"
@@ -151,7 +151,7 @@ def _key(event: Event) -> Mapped:
         case KeyRevoked(subject=subject, subject_key_id=key, reason=reason):
             severity = "High" if reason == "compromised" else "Medium"
             return _entity("Unenroll", severity=severity, entity=_key_of(subject, key, {"reason": reason}))
-    raise NotMapped(event.kind)
+    return epoch_mapped(event)
 
 
 def _policy(event: Event) -> Mapped:

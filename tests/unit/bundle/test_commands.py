@@ -29,7 +29,7 @@ def app(world: World, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     """The commands over the world's log; its storage key and trust file lie in its folder."""
     keys = world.path / "keys"
     keys.mkdir(mode=0o700)
-    (keys / "storage.key").write_text(STORAGE_KEY.hex())
+    (keys / "storage.key").write_text(STORAGE_KEY.to_text())
     (keys / "storage.key").chmod(0o600)
     world.trust.save(world.path)
     settings = SimpleNamespace(

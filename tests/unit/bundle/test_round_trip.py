@@ -151,7 +151,7 @@ def test_a_purged_payload_comes_with_its_purge(world: World) -> None:
     purged = [verified.position for _, verified in report.events if verified.purged]
     assert purged == [place]
     purge_place = len(world.ledger.events) - 1
-    assert f"The payload of position {place} was purged by root on 2026-03-01 (position {purge_place})." in report.remarks
+    assert f"The payload of position {place} was purged by keeper on 2026-03-01 (position {purge_place})." in report.remarks
 
 
 def test_a_payload_that_outlived_its_purge_is_remarked(world: World) -> None:

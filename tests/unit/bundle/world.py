@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from tenuto.bundle import Asked, BundleFolder, Listed, Manifest, Report, verify_bundle
 from tenuto.bundle.layout import parse_manifest
-from tenuto.events import KeyRevoked, RecordPurged
+from tenuto.events import KeyRevoked
 from tenuto.following import CheckpointFile, Follower
 from tenuto.ledger import Head, Recorded
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
@@ -123,9 +123,8 @@ def revoke(ledger: WrittenLedger, author: str) -> None:
 
 
 def purge(ledger: WrittenLedger, position: int) -> None:
-    """The root says that a payload is gone, and it is."""
-    ledger.write("root", RecordPurged, approval="purge-1", positions=(position,))
-    ledger.forget(position)
+    """A keeper says that a payload is gone, and it is."""
+    ledger.purge(position)
 
 
 def manifest_of(folder: Path) -> Manifest:

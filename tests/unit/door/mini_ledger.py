@@ -20,6 +20,7 @@ from tenuto.envelope import Envelope, parse, split_state
 from tenuto.errors import Busy
 from tenuto.events import KINDS, Event, KeyRegistered, KeyRevoked, RecordGap, RecordRefused
 from tenuto.following import Follower
+from tenuto.keytree import KeyTree
 from tenuto.ledger import Head, Recorded, SessionHead, StoredPayload
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
 from tenuto.log.merkle import Frontier, leaf_hash, node_hash
@@ -35,7 +36,7 @@ from tenuto.trust import Trust
 from tests.doubles import MemoryBus, StoppedClock
 
 ORIGIN = "test.example/log"
-STORAGE_KEY = b"s" * 32
+STORAGE_KEY = KeyTree.whole(b"s" * 32)
 EPOCH_PUBLIC, EPOCH_SECRET = bindings.crypto_box_seed_keypair(b"e" * 32)
 LOG = NoteSigner(ORIGIN, b"l" * 32)
 ROLES = {"ingest": "ingest", "alice": "agent", "bob": "agent", "mira": "reviewer"}

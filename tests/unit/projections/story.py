@@ -23,7 +23,6 @@ from tenuto.events import (
     PolicyDecided,
     RecordEquivocation,
     RecordLost,
-    RecordPurged,
     RecordRefused,
     RecordSpooled,
     RecordUnaccounted,
@@ -158,9 +157,7 @@ def purge(ledger: WrittenLedger) -> None:
     """Purge all payloads so far, for real."""
     positions = tuple(entry.position for entry in ledger.entries if entry.payload is not None)[-32:]
     if positions:
-        ledger.write("root", RecordPurged, approval="a1", positions=positions)
-        for position in positions:
-            ledger.forget(position)
+        ledger.purge(*positions, approval=f"purge-{len(ledger.entries)}")
 
 
 def reopen(ledger: WrittenLedger) -> None:

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from tenuto import header as headers
 from tenuto.archive import Shelf
-from tenuto.events import ToolStarted
+from tenuto.events import MessageSent, ToolStarted
+from tenuto.keytree import KeyTree
 from tenuto.ledger import Head, Recorded, SessionHead
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
 from tenuto.log.merkle import Frontier, leaf_hash
@@ -24,7 +25,7 @@ from tenuto_projections import verifying
 from tenuto_projections.verifying import load_seen, save_seen, walk_log
 from tenuto_projections.walked import Seen, Walked
 
-from .written import DIGEST, MemoryFollower, WrittenLedger
+from .written import DIGEST, STORAGE_KEY, MemoryFollower, WrittenLedger
 
 SEEN = Seen("tenuto.test/log", 7, "ab" * 32)
 
@@ -58,6 +59,9 @@ class Live:
     def columns(self, start: int, limit: int) -> list[tuple[int, UUID, int, str, bytes]]:
         rows = list(zip(self.ledger.entries, self.ledger.events, strict=True))[start : start + limit]
         return [(entry.position, event.session, event.seq, event.kind, leaf_hash(entry.entry)) for entry, event in rows]
+
+    def kept_payloads(self, positions: Sequence[int]) -> list[int]:
+        return [position for position in positions if self.ledger.entries[position].payload is not None]
 
     def stray_payloads(self) -> int:
         return self.stray
@@ -272,3 +276,42 @@ def test_a_kept_checkpoint_that_is_of_another_tree_or_signed_by_nobody_fails(
     with pytest.raises(VerificationFailed, match="checkpoints/000") as caught:
         verify(ledger, tmp_path, None)
     assert caught.value.step == step
+
+
+def purged(ledger: WrittenLedger, *, forget: bool) -> int:
+    """A purge on record; the row is gone or not."""
+    ledger.write("deployment", MessageSent, b"a secret", to="deployment", topic="plan")
+    place = len(ledger.entries) - 1
+    ledger.purge(place, forget=forget)
+    return place
+
+
+def verify_with(ledger: WrittenLedger, key: KeyTree, tmp_path: Path) -> None:
+    follower = Signed(ledger)
+    follower.walk._storage_key = key
+    verify(ledger, tmp_path, Live(ledger), follower)
+
+
+def without_key(ledger: WrittenLedger, place: int) -> KeyTree:
+    return STORAGE_KEY.punctured([bytes.fromhex(str(ledger.events[place].payload_commit))])
+
+
+def test_a_purge_is_shown_with_who_when_under_what_and_why(
+    ledger: WrittenLedger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = purged(ledger, forget=True)
+    verify_with(ledger, without_key(ledger, place), tmp_path)
+    said = capsys.readouterr().out
+    assert f'"purged":[{{"position":{place},"said":"purged by keeper on 2026-03-01 under purge-1 (secret)"}}]' in said
+
+
+@pytest.mark.parametrize("forget", [True, False])
+def test_a_purge_whose_row_or_key_is_still_there_is_named(
+    ledger: WrittenLedger, tmp_path: Path, forget: bool
+) -> None:
+    place = purged(ledger, forget=forget)
+    key = STORAGE_KEY if forget else without_key(ledger, place)
+    with pytest.raises(VerificationFailed, match="key is still here" if forget else "payload is still stored") as caught:
+        verify_with(ledger, key, tmp_path)
+    assert (caught.value.step, caught.value.position) == (5, place)
+    assert "`tenuto purge apply purge-1` destroys it again" in str(caught.value)

@@ -13,17 +13,32 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import StaticPool
 from tenuto import header as headers
 from tenuto.documents import Document, to_payload
-from tenuto.events import FIRST_PREV, Event, KeyRegistered, RunStarted, SessionOpened
+from tenuto.envelope import split_state
+from tenuto.events import (
+    FIRST_PREV,
+    ApprovalConsumed,
+    ApprovalRequested,
+    ApprovalSigned,
+    Event,
+    KeyRegistered,
+    RecordPurged,
+    RunStarted,
+    SessionOpened,
+    ToolStarted,
+)
 from tenuto.keyring import Key
+from tenuto.keytree import KeyTree
 from tenuto.ledger import Recorded, StoredPayload
 from tenuto.log.checkpoint import Checkpoint
 from tenuto.payload import SealOpener, seal, wrap_key
+from tenuto.purges import PURGE_TOOL, Target, purge_digest
 from tenuto.signing import SeedSigner, sign_header
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
+from tenuto_projections.copies import OPTION
 
 ORIGIN = "tenuto.test/log"
-STORAGE_KEY = bytes(range(32))
+STORAGE_KEY = KeyTree.whole(bytes(range(32)))
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DIGEST = "d" * 64
 
@@ -86,6 +101,33 @@ class WrittenLedger:
         entry = self.entries[position]
         self.entries[position] = Recorded(entry.position, entry.recorded_at, entry.state)
 
+    def purge(self, *positions: int, approval: str = "purge-1", reason: str = "secret", forget: bool = True) -> Event:
+        """Purge these payloads as the log demands it: asked for by a keeper, granted, consumed, started, then told."""
+        for author, role in (("keeper", "keeper"), ("warden", "reviewer")):
+            if author not in self._signers:
+                self.register(author, role)
+        targets = [Target(position, headers.header_hash(self.header(position))) for position in positions]
+        action = {"tool": PURGE_TOOL, "resource": "ledger:test", "digest": purge_digest(ORIGIN, reason, targets)}
+        asked = {"approval": approval, "digest": action["digest"]}
+        self.write(
+            "keeper", ApprovalRequested, **action, approval=approval, subject=PURGE_TOOL, initiator="owner-of-keeper",
+            quorum=1, expires=self.now + timedelta(hours=1), risks=("deletion",),
+        )  # fmt: skip
+        self.write("warden", ApprovalSigned, **asked, decision="approve")
+        self.write("keeper", ApprovalConsumed, **asked, call=f"call-{approval}")
+        self.write("keeper", ToolStarted, **action, call=f"call-{approval}")
+        if forget:
+            for position in positions:
+                self.forget(position)
+        hashes = tuple(target.header_hash for target in targets)
+        return self.write(
+            "keeper", RecordPurged, approval=approval, positions=positions, header_hashes=hashes, reason=reason
+        )
+
+    def header(self, position: int) -> bytes:
+        """The signed header at a position."""
+        return split_state(self.entries[position].state)[0]
+
     def walk(self, *, payloads: bool = True) -> LogWalk:
         key = STORAGE_KEY if payloads else None
         return LogWalk(origin=ORIGIN, root_public_key=self.root_public_key, storage_key=key)
@@ -143,7 +185,7 @@ class StoppedClock:
 
 def memory_engine(*metadata: Any) -> Engine:
     """An SQLite database in memory with the schema of the read models."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+    engine = create_engine("sqlite://", poolclass=StaticPool, execution_options={OPTION: STORAGE_KEY})
     with engine.begin() as connection:
         connection.execute(text("ATTACH ':memory:' AS read_model"))
         for tables in metadata:

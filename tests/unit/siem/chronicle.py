@@ -32,6 +32,8 @@ from tenuto.events import (
     Event,
     HoldLifted,
     HoldPlaced,
+    KeyEpochDestroyed,
+    KeyEpochOpened,
     KeyRevoked,
     KeyRotated,
     MessageDelivered,
@@ -84,14 +86,13 @@ def chronicle() -> WrittenLedger:
         ledger.register(author, role, "ann", insecure_demo=author == "bob")
     for author, kind, fields in HAPPENED:
         payload = HOSTILE.encode() if kind in WITH_PAYLOAD else None
+        if kind is RecordPurged:
+            ledger.purge(next(entry.position for entry in ledger.entries if entry.payload is not None))
+            continue
         own = dict(fields)
         if kind is ApprovalRequested:
             own["expires"] = ledger.now + timedelta(minutes=30)
-        if kind is RecordPurged:
-            own["positions"] = (next(entry.position for entry in ledger.entries if entry.payload is not None),)
         ledger.write(author, kind, payload, **own)
-        if kind is RecordPurged:
-            ledger.forget(own["positions"][0])
     return ledger
 
 
@@ -195,12 +196,14 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     }),
     ("infra", RecordLost, {"lost_session": uuid("gone"), "first_seq": 5, "last_seq": 6}),
     ("root", PolicyChanged, {"old_bundle": None, "bundle": DIGEST}),
-    ("root", RecordPurged, {"approval": "a9"}),
+    ("keeper", RecordPurged, {}),
     ("root", KeyRotated, {
         "subject": "spare", "old_key_id": _key("spare").key_id, "subject_key_id": _key("spare 2").key_id,
         "public_key": _key("spare 2").public_key.hex(),
     }),
     ("root", KeyRevoked, {"subject": "spare", "subject_key_id": _key("spare 2").key_id, "reason": "compromised"}),
+    ("root", KeyEpochOpened, {"epoch": 2, "public_key": DIGEST}),
+    ("root", KeyEpochDestroyed, {"epoch": 1}),
     ("root", HoldPlaced, {"hold": "case-12", "run": RUN, "first": 3, "last": 9}),
     ("root", HoldLifted, {"hold": "case-12"}),
     ("root", RetentionApplied, {"first": 0, "last": 255, "minimum": 256, "archive": OTHER_DIGEST}),
