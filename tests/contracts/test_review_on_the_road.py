@@ -15,6 +15,7 @@ import tenuto.wiring
 from tenuto.approvals import Approvals
 from tenuto.approvals.desk import Desk
 from tenuto.approvals.roster import DECISIONS_PER_HOUR_MAX
+from tenuto.cli import reviewers
 from tenuto.clock import SystemClock
 from tenuto.documents import ApprovalCard, PlannedChange, Result
 from tenuto.events import (
@@ -208,3 +209,17 @@ def test_two_routers_at_once_assign_everything_once_and_a_denial_is_never_held_u
         approvals = folded(road)
         states = [approvals.standing(f"approval-{number}", now).state for number in range(12)]
         assert states == ["granted"] + ["denied"] * 11, "twelve decisions: the denials are never held up"
+
+
+def test_the_root_enrols_and_limits_by_command(
+    road: Road, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reviewers, "load_settings", lambda: road.settings)
+    reviewers.enrol("otto", ["sre"], "08:00-16:00", inactive=False)
+    reviewers.limit(3, 60)
+    reviewers.list_reviewers()
+    lines = capsys.readouterr().out.splitlines()
+    assert "Each reviewer decides 3 times" in lines[1]
+    [otto] = [line for line in lines[2:] if line.startswith("otto ")]
+    assert otto.split() == ["otto", "active", "08:00-16:00", "UTC", "3", "of", "3", "places,", "0", "open", "sre"]
+    assert folded(road).roster.decisions_per_hour == 3

@@ -33,6 +33,8 @@ ROAD = (
 )
 """What a pull request that is approved passes, in this order, whatever else happens between."""
 
+IN_BETWEEN = ("approval.listed", "approval.assigned", "approval.viewed")
+
 
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
@@ -76,25 +78,43 @@ def test_no_tool_starts_before_policy_has_decided_and_a_demanded_approval_was_us
 
 
 def demand_consumed(before: list[dict[str, Any]], decided: int, start: Mapping[str, Any]) -> None:
-    """One approval, asked for by this agent for this digest after policy spoke, signed, granted and consumed."""
+    """One approval, asked for by this agent for this digest after policy spoke, seen, signed, granted and consumed."""
     (asked,) = [
         event for event in before
         if event["kind"] == "approval.requested" and event["fields"]["tool"] == start["fields"]["tool"]
     ]  # fmt: skip
     assert (asked["author"], asked["fields"]["digest"]) == (start["author"], start["fields"]["digest"])
     about = [event for event in before if event["fields"].get("approval") == asked["fields"]["approval"]]
-    kinds = [event["kind"] for event in about]
+    assert about[0]["kind"] == "approval.listed"
+    kinds = [event["kind"] for event in about if event["kind"] not in IN_BETWEEN]
     assert kinds == ["approval.requested", "approval.opened", "approval.signed", "approval.granted", "approval.consumed"]
     assert [event["position"] for event in about] == sorted(event["position"] for event in about)
     assert asked["position"] > decided
-    signed = about[2]
+    signed = next(event for event in about if event["kind"] == "approval.signed")
+    demand_seen(about, signed)
     assert (signed["fields"]["decision"], signed["fields"]["digest"]) == ("approve", start["fields"]["digest"])
     assert signed["author"] != start["author"]
 
 
+def demand_seen(about: list[dict[str, Any]], signed: Mapping[str, Any]) -> None:
+    """Every piece that was listed and bears risk was on screen before the signature, for its least time."""
+    least: dict[str, int] = {}
+    for event in about:
+        if event["kind"] == "approval.listed":
+            fields = event["fields"]
+            for piece, risk, milliseconds in zip(fields["pieces"], fields["risks"], fields["milliseconds"], strict=True):
+                if risk != "none":
+                    least[piece] = milliseconds
+    views = [event for event in about if event["kind"] == "approval.viewed" and event["position"] < signed["position"]]
+    assert {event["author"] for event in views} == {"unattended-console"}
+    seen = {event["fields"]["piece"]: event["fields"]["milliseconds"] for event in views}
+    assert least
+    assert all(seen[piece] >= milliseconds for piece, milliseconds in least.items())
+
+
 def test_everything_the_demo_reviewer_signed_is_marked_as_insecure(demo: Demo) -> None:
     marked = {event["author"] for event in demo.events if event["insecure_demo"]}
-    assert marked == {"unattended-reviewer"}
+    assert marked == {"unattended-reviewer", "unattended-console"}
     assert all(event["insecure_demo"] for event in demo.events if event["kind"] == "approval.signed")
     assert "UNATTENDED" in demo.ended.stderr
 
@@ -182,8 +202,8 @@ def test_status_and_keys_can_be_read_by_programs_and_people(demo: Demo) -> None:
     assert (status["events"], status["signed"], status["unsigned"]) == (len(demo.events), len(demo.events), 0)
     assert status["origin"] == "demo.tenuto.example/reference"
     keys = demo.ask("key", "list").stdout.splitlines()
-    assert len(keys) == 9
-    assert sum("INSECURE DEMO KEY" in line for line in keys) == 2
+    assert len(keys) == 12
+    assert sum("INSECURE DEMO KEY" in line for line in keys) == 3
 
 
 def test_no_secret_is_in_what_the_parts_said(demo: Demo) -> None:

@@ -24,7 +24,7 @@ ACTION = Action(
     tool="terraform.apply", resource="stack:shop", digest=DIGEST, subject="terraform.plan", risks=("production",),
     initiator="mara", card=CARD, arguments={"resources": ["one"]}, refs=("R2",),
 )  # fmt: skip
-QUICK = Patience(approval_seconds=600, ledger_seconds=0.05, poll_seconds=0.001)
+QUICK = Patience(approval_seconds=600, ledger_seconds=0.25, poll_seconds=0.001)
 
 
 class Road:
