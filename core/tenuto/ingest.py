@@ -26,7 +26,7 @@ from uuid import UUID
 
 import msgspec
 
-from .bus import Bus, TopicChanged, TopicMissing, TopicReader
+from .bus import Bus, OffsetGone, TopicChanged, TopicMissing, TopicReader
 from .clock import Clock
 from .errors import Busy, NotConfigured
 from .events.base import Name
@@ -50,6 +50,7 @@ class _Partition:
     number: int
     reader: TopicReader | None = None
     owned: bool = False
+    tracking: str = ""
     watching_since: datetime | None = None
     parked: dict[tuple[UUID, int], Parked] = field(default_factory=dict)
     refused_in_a_row: int = 0
@@ -120,7 +121,7 @@ class Ingest:
             except TopicChanged as changed:
                 log.warning("%s", changed)
                 partition.close()
-            except (Busy, TopicMissing) as busy:
+            except (Busy, TopicMissing, OffsetGone) as busy:
                 # A broker that forgot a topic it had is away like any other: authors will send again what it lost.
                 self.waiting, partition.owned = str(busy), False
         return entered
@@ -145,7 +146,7 @@ class Ingest:
                 partition.ahead = self._read_ahead(reader)
         elif not partition.parked:
             return 0
-        return self._take(partition, reader.partition_identity(), coming)
+        return self._take(partition, coming)
 
     def _read(self, reader: TopicReader, timeout_ms: int) -> Coming | None:
         records = reader.poll(self._records_max, timeout_ms)
@@ -155,7 +156,7 @@ class Ingest:
         """Read the batch after the one in hand. What goes wrong is left to the next step, which meets it again."""
         try:
             return self._read(reader, 0)
-        except (Busy, TopicChanged, TopicMissing) as trouble:
+        except (Busy, TopicChanged, TopicMissing, OffsetGone) as trouble:
             log.debug("nothing is read ahead: %s", trouble)
             return None
 
@@ -165,7 +166,7 @@ class Ingest:
             partition.reader = self._bus.reader(self._topic, partition.number)
         if not partition.owned:
             partition.ahead = None
-            offset = self._store.claim(partition.reader.partition_identity())
+            partition.tracking, offset = self._claim_place(partition.reader)
             self._keys.refresh()
             self._doubles.refresh()
             self._load_parked(partition)
@@ -173,15 +174,31 @@ class Ingest:
             partition.owned, partition.watching_since = True, self._clock.now()
         return partition.reader
 
+    def _claim_place(self, reader: TopicReader) -> tuple[str, int]:
+        """Claim the partition; return under which name the ledger tracks it, and where to read on.
+
+        A broker may have lost the end of a partition that keeps its identity, and gives those offsets again. Then it is
+        read from its first record under a name of its own: what is known is recognised, what is new is not passed over.
+        """
+        name = reader.partition_identity()
+        offset, first, end = self._store.claim(name), reader.beginning_offset(), reader.end_offset()
+        while offset > end:
+            log.error("%s ends at offset %s, and %s was read before: it was truncated. It is read again.", name, end, offset)
+            name = f"{name}~{offset}"
+            offset = self._store.claim(name)
+        if offset < first:
+            log.error("%s keeps nothing before offset %s; what was not read up to there its authors send again.", name, first)
+        return name, max(offset, first)
+
     def _load_parked(self, partition: _Partition) -> None:
         mine = (self._topic, partition.number)
         waiting = [kept for kept in self._store.parked() if (kept.topic, kept.partition) == mine]
         partition.parked = {(kept.session, kept.seq): kept for kept in waiting}
 
-    def _take(self, partition: _Partition, identity: str, coming: Coming | None) -> int:
+    def _take(self, partition: _Partition, coming: Coming | None) -> int:
         """Bring one batch in; returns how many events entered."""
         arrivals = coming.arrivals() if coming is not None else []
-        tracking = (identity, coming.next_offset) if coming is not None else None
+        tracking = (partition.tracking, coming.next_offset) if coming is not None else None
         for _ in range(HEADS_MOVED_MAX):
             judgement = self._judge.judge(arrivals, self._look(partition, arrivals))
             batch = judgement.batch(tracking)
