@@ -279,6 +279,7 @@ class Sealer:
             log.error("%s", alarm)
         came_in = cosigned.note != self._published
         if came_in:
-            self._publish(cosigned.note)
+            # In this order: what is published already is not asked for again, so nothing may be left to do after it.
             write_durably({cosigned_file(self._state): cosigned.note})
+            self._publish(cosigned.note)
         return Published(checkpoint, events, cosigned.names, cosigned.alarms) if events or came_in else None

@@ -24,7 +24,7 @@ def write_durably(files: Mapping[Path, bytes]) -> None:
     for path in files:
         _beside(path).replace(path)
     for folder in touched:
-        _flush_folder(folder)
+        flush_folder(folder)
 
 
 def _beside(path: Path) -> Path:
@@ -45,7 +45,8 @@ def _write_flushed(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make what was created, renamed or removed in `folder` durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
