@@ -23,6 +23,7 @@ from tests.check_ledger import check_ledger
 from tests.simulation.oracle import Verdict
 
 if TYPE_CHECKING:
+    from tests.simulation.processes import NearWitness
     from tests.simulation.world import World
 
 LOOK_BACK_EVERY = 50
@@ -142,6 +143,15 @@ class Watch:
             return
         self._carried.add(hashlib.sha256(record).hexdigest())
 
+    def cosigned_by(self, witness: NearWitness) -> tuple[int, bytes]:
+        """Size and root of the last checkpoint that a witness remembers."""
+        trust = self.world.trust
+        note = witness.witness.latest_note(hashlib.sha256(trust.origin.encode()).hexdigest())
+        if note is None:
+            return 0, b""
+        checkpoint = parse_checkpoint(note, trust.log_key, trust.origin)
+        return checkpoint.size, checkpoint.root
+
     def judge(self) -> None:
         """The end: everything is walked and verified, every reader folds the same, and the model agrees."""
         world = self.world
@@ -149,11 +159,8 @@ class Watch:
         tiles = TileFolder(world.log)
         verify_tiles(tiles, self.size, self.frontier.root())
         for witness in world.witnesses:
-            name = hashlib.sha256(world.trust.origin.encode()).hexdigest()
-            note = witness.witness.latest_note(name)
-            assert note is not None
-            checkpoint = parse_checkpoint(note, world.trust.log_key, world.trust.origin)
-            assert (checkpoint.size, checkpoint.root) == (self.size, self.frontier.root()), f"{name} cosigned another log"
+            cosigned = self.cosigned_by(witness)
+            assert cosigned == (self.size, self.frontier.root()), f"{witness.verifier.name} cosigned {cosigned[0]}, not {self.size}"
         one, other = (reader.part.standings() for reader in world.readers)
         assert one == other, "two readers fold the approvals differently"
         world.counts["approvals"] += len(one)

@@ -239,7 +239,7 @@ class World:
                 self._zombies.remove((due, store))
 
     def come_to_rest(self) -> None:
-        """No more trouble: every process is started again, and the ordinary road brings in all that is owed."""
+        """No more trouble: about half of the processes are started again, and the ordinary road brings in all that is owed."""
         self.bus.malice, self.bus.away, self.database_away = GOOD, False, False
         for witness in self.witnesses:
             witness.away = False
@@ -249,7 +249,8 @@ class World:
             clock.wrong_by = 0.0
         self.watch.repeat_evidence()
         for process in self.everybody:
-            process.die()
+            if process in self.ingests or self._draw.random() < 0.5:
+                process.die()
         self.ingests[0].numbers = None
         self.bury(everyone=True)
         self.say("rest")
@@ -292,6 +293,8 @@ class World:
         found += [f"{author.name} has unread messages" for author in self.honest if author.part and author.part.spool.messages()[0]]
         if self.ingests[0].store is None or self.ingests[0].store.parked():
             found.append("records wait for their predecessors")
+        if self.watch.published and self.watch.published[-1][0] == size:
+            found += [f"{one.verifier.name} has not cosigned" for one in self.witnesses if self.watch.cosigned_by(one)[0] != size]
         if self.watch.moved:
             found.append("the ledger grew")
         return found
