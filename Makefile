@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 ARGS ?=
+SOAK_MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench kafka lock clean
+.PHONY: help demo up test soak lint bench kafka lock clean
 
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,6 +22,9 @@ up: $(STAMP) ## Run all processes on this machine until Ctrl-C
 
 test: $(STAMP) ## Run the whole test suite (ARGS are handed to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: $(STAMP) ## Run the long tests: simulated worlds and real parts under fire (SOAK_MINUTES=10 for each, SIMULATION_SEED)
+	@SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -s --timeout=0 tests/soak $(ARGS)
 
 lint: $(STAMP) ## Check style, types and the house rules
 	@$(BIN)/ruff check .

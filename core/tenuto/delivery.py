@@ -69,12 +69,12 @@ def readers_of(event: Event, inboxes: Mapping[str, Inbox]) -> Iterable[Inbox]:
     """
     if event.kind.startswith("key."):
         return inboxes.values()
-    names = {
+    names = (
         event.author,
         event.to if isinstance(event, MessageSent) else None,
         event.claimed_author if isinstance(event, RecordRefused) else None,
-    }
-    return [inboxes[name] for name in names if name is not None and name in inboxes]
+    )
+    return [inboxes[name] for name in dict.fromkeys(names) if name is not None and name in inboxes]
 
 
 class Delivery:

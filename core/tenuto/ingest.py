@@ -52,6 +52,7 @@ class _Partition:
     number: int
     reader: TopicReader | None = None
     owned: bool = False
+    tracking: str = ""
     watching_since: datetime | None = None
     parked: dict[tuple[UUID, int], Parked] = field(default_factory=dict)
     refused_in_a_row: int = 0
@@ -154,7 +155,7 @@ class Ingest:
                 partition.ahead = self._read_ahead(reader)
         elif not partition.parked:
             return 0
-        return self._take(partition, reader.partition_identity(), coming)
+        return self._take(partition, coming)
 
     def _read(self, reader: TopicReader, timeout_ms: int) -> Coming | None:
         records = reader.poll(self._records_max, timeout_ms)
@@ -174,11 +175,11 @@ class Ingest:
             partition.reader = self._bus.reader(self._topic, partition.number)
         if not partition.owned:
             partition.ahead = None
-            offset = self._store.claim(partition.reader.partition_identity())
+            partition.tracking, offset = self._claim_place(partition.reader)
             self._keys.refresh()
             self._doubles.refresh()
             self._load_parked(partition)
-            stand_at(partition.reader, offset)
+            partition.reader.seek(offset)
             partition.owned, partition.watching_since = True, self._clock.now()
         return partition.reader
 
@@ -193,15 +194,31 @@ class Ingest:
             for partition in partitions:
                 partition.watching_since = self._clock.now()
 
+    def _claim_place(self, reader: TopicReader) -> tuple[str, int]:
+        """Claim the partition; return under which name the ledger tracks it, and where to read on.
+
+        A broker may have lost the end of a partition that keeps its identity, and gives those offsets again. Then it is
+        read from its first record under a name of its own: what is known is recognised, what is new is not passed over.
+        """
+        name = reader.partition_identity()
+        offset, first, end = self._store.claim(name), reader.beginning_offset(), reader.end_offset()
+        while offset > end:
+            log.error("%s ends at offset %s, and %s was read before: it was truncated. It is read again.", name, end, offset)
+            name = f"{name}~{offset}"
+            offset = self._store.claim(name)
+        if offset < first:
+            log.error("%s keeps nothing before offset %s; what was not read up to there its authors send again.", name, first)
+        return name, max(offset, first)
+
     def _load_parked(self, partition: _Partition) -> None:
         mine = (self._topic, partition.number)
         waiting = [kept for kept in self._store.parked() if (kept.topic, kept.partition) == mine]
         partition.parked = {(kept.session, kept.seq): kept for kept in waiting}
 
-    def _take(self, partition: _Partition, identity: str, coming: Coming | None) -> int:
+    def _take(self, partition: _Partition, coming: Coming | None) -> int:
         """Bring one batch in; returns how many events entered."""
         arrivals = coming.arrivals() if coming is not None else []
-        tracking = (identity, coming.next_offset) if coming is not None else None
+        tracking = (partition.tracking, coming.next_offset) if coming is not None else None
         for _ in range(HEADS_MOVED_MAX):
             judgement = self._judge.judge(arrivals, self._look(partition, arrivals))
             batch = judgement.batch(tracking)
@@ -272,22 +289,3 @@ class Ingest:
         self._doubles.known |= judgement.doubles
         if positions:
             self._keys.advance(judgement.keyring, positions.stop)
-
-
-def stand_at(reader: TopicReader, offset: int) -> None:
-    """Stand at `offset`, or at the first kept record when the bus dropped what comes before it.
-
-    What was dropped unread has no receipt, so its authors send it again; what nobody has any more becomes a gap. Raises
-    NotConfigured when the bus ends before `offset`: it would give numbers again that the ledger has seen.
-    """
-    try:
-        reader.seek(offset)
-    except OffsetGone as gone:
-        first = reader.beginning_offset()
-        if offset > first:
-            raise NotConfigured(
-                f"{gone} The bus lost records that the ledger has, and what comes next would be taken for them. Delete the"
-                " topic and make it anew (`tenuto kafka topics`): authors send again what has no receipt."
-            ) from gone
-        log.error("%s What lay before %d was never read: its authors send it again, or it becomes a gap.", gone, first)
-        reader.seek(first)

@@ -121,16 +121,24 @@ class Mailbox:
 
         Raises Busy when the bus is away and nothing is at hand.
         """
-        record = self.wait_for(self._spool.oldest_message, seconds)
-        if record is None:
-            return None
-        enclosure = parse_enclosure(record)
-        event = headers.decode(enclosure.envelope.header)
-        assert isinstance(event, MessageSent)
-        with self._changed:
-            ring = self._ring.keys()
-        key = next(key for key in ring if (key.author, key.key_id) == (event.author, event.key_id))
-        return Delivered(enclosure.position, enclosure.recorded_at, event, self._opened(enclosure, event), key)
+        while (record := self.wait_for(self._spool.oldest_message, seconds)) is not None:
+            enclosure = parse_enclosure(record)
+            event = headers.decode(enclosure.envelope.header)
+            assert isinstance(event, MessageSent)
+            try:
+                with refusing("payload"):
+                    payload = self._opened(enclosure, event)
+            except DeliveryRefused as refusal:
+                # It opened when it came, and the key was replaced since; waiting would hold up every later message.
+                with self._changed:
+                    self._note_refusal(refusal, enclosure, self._refusals)
+                self._spool.remove_message(enclosure.position)
+                continue
+            with self._changed:
+                ring = self._ring.keys()
+            key = next(key for key in ring if (key.author, key.key_id) == (event.author, event.key_id))
+            return Delivered(enclosure.position, enclosure.recorded_at, event, payload, key)
+        return None
 
     def done(self, delivered: Delivered) -> None:
         """The message is dealt with, for good: it is not handed out again, whatever happens to this process."""
@@ -277,7 +285,7 @@ class Mailbox:
             batch.ring, batch.state = ring, replace(state, next_position=enclosure.position + 1)
             self._sort(enclosure, event, record.value, batch)
         except DeliveryRefused as refusal:
-            self._refuse(refusal, enclosure, batch)
+            self._note_refusal(refusal, enclosure, batch.refusals)
 
     def _say_hole(self, enclosure: Enclosure, state: InboxState) -> None:
         log.error(
@@ -332,7 +340,9 @@ class Mailbox:
         else:
             log.error("%s", RecordRefusedByLedger(refused, event.reason, position))
 
-    def _refuse(self, refusal: DeliveryRefused, enclosure: Enclosure | None, batch: _Batch) -> None:
+    def _note_refusal(
+        self, refusal: DeliveryRefused, enclosure: Enclosure | None, refusals: list[DeliveryRefused] | deque[DeliveryRefused]
+    ) -> None:
         log.warning("Refused a record of the inbox of %s (%s): %s", self.author, refusal.reason, refusal)
         if enclosure is None:
             return
@@ -342,7 +352,7 @@ class Mailbox:
             event = None
         if event is None or isinstance(event, MessageSent):
             refusal.position, refusal.message = enclosure.position, None if event is None else event.id
-            batch.refusals.append(refusal)
+            refusals.append(refusal)
 
     def _opened(self, enclosure: Enclosure, event: Event) -> bytes | None:
         """Step 5: return the payload of a message; raises PayloadRefused."""

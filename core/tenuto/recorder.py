@@ -92,7 +92,7 @@ class Recorder:
         self._door = threading.Lock()  # from reading the chain to having moved it
         self._threads: list[threading.Thread] = []
         self._ended: NotConfigured | None = None  # what ended one of them, where a person can mend it
-        self._message_refusals = 0
+        self._message_refusals = self._renewals = 0
 
     def open(self, software: str, losses: Sequence[Loss] = ()) -> SessionOpened:
         """Begin a session; `software` names what runs, such as `my-agent/1.0`. What an earlier life left goes first.
@@ -357,7 +357,7 @@ class Recorder:
     def _receive(self) -> None:
         """The mailbox's thread: take receipts in even while nobody waits for one."""
         mailbox = self._demand_mailbox()
-        renewals, away = mailbox.renewals, False
+        away = False
         while not self._drain.stopping.is_set():
             try:
                 mailbox.pump(IDLE_SECONDS)
@@ -367,13 +367,17 @@ class Recorder:
                     log.warning("%s: %s", self.author, busy)
                 away = True
                 self._drain.stopping.wait(AWAY_SECONDS)
-            if mailbox.renewals != renewals:
-                # The inbox was made anew, so the broker lost it, and most likely what was on its way as well.
-                renewals = mailbox.renewals
-                self._drain.start_over()
+            self._heed(mailbox)
             self.accounts.look()
-            for refusal in mailbox.take_refusals():
-                self._put_on_record(mailbox, refusal)
+
+    def _heed(self, mailbox: Mailbox) -> None:
+        """Do what the mailbox's news call for: publish again what a broker lost, put refused messages on record."""
+        if mailbox.renewals != self._renewals:
+            # The inbox was made anew, so the broker lost it, and most likely what was on its way as well.
+            self._renewals = mailbox.renewals
+            self._drain.start_over()
+        for refusal in mailbox.take_refusals():
+            self._put_on_record(mailbox, refusal)
 
     def _put_on_record(self, mailbox: Mailbox, refusal: DeliveryRefused) -> None:
         """Record that a message failed, if this author's role may say so. Never waits: receipts come by this thread."""

@@ -11,6 +11,7 @@ from .errors import NotConfigured
 from .events import KeyRegistered, KeyRevoked, KeyRotated
 from .events.key import Role
 from .keyring import Keyring, KeyringRefused
+from .log.durable import flush_folder
 from .recorder import Recorder
 from .signing import SeedSigner
 
@@ -46,7 +47,12 @@ def register(root: Recorder, keyring: Keyring, keys: Path, people: Iterable[Enro
     May be repeated after a crash at any point: a key that was made but not registered is registered then. Raises Busy
     when no receipt comes within `seconds`, NotConfigured when an author is registered and its key file is not here.
     """
-    sent = [_register(root, keys, person) for person in missing(keyring, keys, people)]
+    new = missing(keyring, keys, people)
+    for person in new:  # all keys before the first event, so that a key that cannot be made leaves nothing half asked for
+        file = keyfiles.author_file(person.author)
+        if not (keys / file).exists():
+            keyfiles.create_key(keys, file)
+    sent = [_register(root, keys, person) for person in new]
     for event in sent:
         root.wait(event, seconds)
     return [event.subject for event in sent]
@@ -69,6 +75,7 @@ def rotate(root: Recorder, keyring: Keyring, keys: Path, author: str, seconds: f
         )
         root.wait(event, seconds)
     (keys / staged).replace(keys / keyfiles.author_file(author))
+    flush_folder(keys)
     return new.key_id
 
 
@@ -81,9 +88,6 @@ def revoke(root: Recorder, keyring: Keyring, author: str, reason: str, seconds: 
 
 
 def _register(root: Recorder, keys: Path, person: Enrolment) -> KeyRegistered:
-    file = keyfiles.author_file(person.author)
-    if not (keys / file).exists():
-        keyfiles.create_key(keys, file)
     signer = keyfiles.load_signer(keys, person.author)
     return root.record(
         KeyRegistered, subject=person.author, subject_key_id=signer.key_id, public_key=signer.public_key.hex(),

@@ -56,10 +56,12 @@ def open_spool(path: Path) -> tuple[Spool, tuple[Loss, ...]]:
 
 def losses_told(path: Path) -> None:
     """Remember that the losses of this spool are on record."""
-    for damaged in _aside(path, DAMAGED):
-        number = damaged.name.rpartition("-")[2]
+    name = f"{path.name}.{DAMAGED}-"
+    # A companion may be alone: its database was renamed before an interruption.
+    numbers = {one.name.removeprefix(name).partition("-")[0] for one in path.parent.glob(f"{name}*")}
+    for number in sorted(filter(str.isdecimal, numbers)):
         for companion in _COMPANIONS:
-            _rename(damaged, companion, damaged.with_name(f"{path.name}.{TOLD}-{number}"))
+            _rename(path.with_name(name + number), companion, path.with_name(f"{path.name}.{TOLD}-{number}"))
 
 
 def losses_in(damaged: Path) -> Sequence[Loss]:

@@ -317,11 +317,13 @@ class Sealer:
             log.error("%s", alarm)
         came_in = cosigned.note != self._published
         if came_in:
-            self._ready = False  # until this is done: whatever interrupts it, the next step begins as after a restart
+            # In this order: what is published already is not asked for again, so nothing may be left to do after it. Until
+            # this is done `_ready` is off: whatever interrupts it, the next step begins as after a restart.
+            self._ready = False
             for note in (*cosigned.earlier, cosigned.note):
                 self._keep(note)
-            self._publish(cosigned.note)
             write_durably({cosigned_file(self._state): cosigned.note})
+            self._publish(cosigned.note)
             self._ready = True
         return Published(checkpoint, events, cosigned.names, cosigned.alarms) if events or came_in else None
 

@@ -10,13 +10,15 @@ from tenuto.documents import Reason, from_payload
 from tenuto.enclosure import NOTE_BYTES_MAX, Enclosure, EnclosureRefused, inbox_topic, parse_enclosure
 from tenuto.envelope import Envelope
 from tenuto.errors import Refused
+from tenuto.events import KeyRotated
 from tenuto.log.proof import PROOF_HASHES_MAX
 from tenuto.mailbox import Mailbox
 from tenuto.payload import PayloadRefused, open_payload
+from tenuto.signing import SeedSigner
 from tenuto.spool import Spool
 
 from tests.unit.door.inboxes import BOB, deliver, inbox_records, reasons, sent, texts_in
-from tests.unit.door.mini_ledger import Road, signer
+from tests.unit.door.mini_ledger import TRUST, Road, signer
 
 
 def test_a_message_arrives_verified_with_the_key_and_role_of_its_sender(
@@ -53,6 +55,26 @@ def test_messages_survive_a_restart_until_they_are_done(road: Road, tmp_path: Pa
             mailbox.done(first)
         mailbox.close()
         spool.close()
+
+
+def test_a_message_that_came_before_the_key_was_replaced_holds_no_later_one_up(road: Road, tmp_path: Path, bob: Mailbox) -> None:
+    """It was sealed to the old key and waits in the spool; whoever has the new one cannot open it any more."""
+    (old,) = sent(road, tmp_path, "to the old key")
+    bob.pump(0)
+    key = SeedSigner("bob", b"n" * 32)
+    road.sign(
+        "bob", KeyRotated, subject="bob", old_key_id=signer("bob").key_id, subject_key_id=key.key_id,
+        public_key=key.public_key.hex(),
+    )  # fmt: skip
+    road.carry()
+    topic = BOB
+    after = Mailbox(signer=key, trust=TRUST, open_reader=lambda: road.bus.reader(topic, 0), spool=bob._spool)
+    sent(road, tmp_path, "to the new key")
+    assert texts_in(after) == ["to the new key"]
+    (refusal,) = after.take_refusals()
+    assert (refusal.reason, refusal.message) == ("payload", old.id)
+    assert bob._spool.messages() == (0, 0)
+    after.close()
 
 
 def test_the_payload_is_readable_by_the_receiver_only(road: Road, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tenuto.events import (
     RecordEquivocation,
     RecordRefused,
 )
-from tenuto.ingest import Ingest, stand_at
+from tenuto.ingest import Ingest
 from tenuto.intake.judging import TooManyRefusals
 from tenuto.ledger import HeadsMoved, NotOwner
 from tenuto.running import run_until
@@ -202,38 +202,3 @@ def test_a_loop_learns_what_is_waited_for_only_when_nothing_entered(place: Place
         place.ingest.advance()
     del place.store.append  # type: ignore[method-assign]
     assert place.ingest.advance() == 1
-
-
-class Cut:
-    """A reader whose bus keeps the offsets `first` to `end` only."""
-
-    def __init__(self, first: int, end: int) -> None:
-        self.first, self.end, self.place = first, end, 0
-
-    def beginning_offset(self) -> int:
-        return self.first
-
-    def seek(self, offset: int) -> None:
-        if not self.first <= offset <= self.end:
-            raise OffsetGone(f"offsets {self.first} to {self.end} are kept; {offset} is not among them.")
-        self.place = offset
-
-
-def test_what_the_bus_dropped_unread_is_passed_over_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    for first, offset, place in ((7, 7, 7), (7, 9, 9), (7, 3, 7), (9, 0, 9)):
-        reader = Cut(first, 9)
-        caplog.clear()
-        stand_at(reader, offset)  # type: ignore[arg-type]
-        assert reader.place == place
-        assert ("was never read" in caplog.text) == (offset < first)
-
-
-def test_a_bus_that_ends_before_what_the_ledger_read_stops_ingest_with_the_remedy() -> None:
-    place = Place()
-    place.bus.topic(EVENTS_TOPIC)[1][0].clear()
-    place.restart()
-    with pytest.raises(NotConfigured, match="offset 5.*lost records that the ledger has.*make it anew"):
-        place.ingest.step()
-    place.bus.make_anew(EVENTS_TOPIC)
-    place.restart()
-    assert place.bring(Author("deployment").open()) == 1
