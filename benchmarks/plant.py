@@ -19,7 +19,6 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from tenuto.adapters import keyfiles
 from tenuto.adapters.kafka import KafkaBus
-from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.adapters.postgres import PostgresLedger, open_datastore
 from tenuto.addresses import DATABASE
 from tenuto.bus import Bus

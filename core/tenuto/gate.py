@@ -18,22 +18,35 @@ knows it read from the ledger and verified itself; what its own author recorded 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
 
+from .action import (
+    SENTENCE_CHARACTERS_MAX,
+    Action,
+    ActionRefused,
+    Call,
+    Outcome,
+    OutcomeUnknown,
+    Patience,
+    demand_askable,
+    kept_result,
+    named,
+    short_sentence,
+    target_of,
+    why_failed,
+)
 from .approvals import Approvals, NotGranted, Standing
 from .approvals.pieces import Piece, entries_of, list_digest, pieces_of
 from .approvals.quorum import least_quorum
 from .clock import Clock, NewId
-from .documents import ApprovalCard, Arguments, Document, PolicyQuestion, Result, to_payload
+from .documents import Arguments, Document, PolicyQuestion, Result
 from .errors import Busy, Refused, TenutoError
 from .events import (
-    PAYLOAD_BYTES_MAX,
     ApprovalConsumed,
     ApprovalDenied,
     ApprovalExpired,
@@ -49,7 +62,7 @@ from .events import (
     ToolStarted,
     ToolUnknown,
 )
-from .events.approval import PIECES_LISTED_MAX, Risk
+from .events.approval import PIECES_LISTED_MAX
 from .policy.decision import ERROR_RULE, Decision, Policy, PolicyRequest
 from .seeing import LedgerView
 from .verification import Verified
@@ -59,66 +72,10 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 Kind = TypeVar("Kind", bound=Event)
-SENTENCE_CHARACTERS_MAX = 1_000
 _VOTES_SHOWN_MAX = 9
 
 
-class ActionRefused(Refused):
-    """The tool was not touched. `reason` is `policy` (the rules say no) or `not_approved` (people did not clear it)."""
-
-    reason = "policy"
-
-
-class OutcomeUnknown(TenutoError):
-    """Raised by a tool that cannot say whether it had its effect. It is put on record as that and never tried again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """One tool call as it is asked for.
-
-    resource: `kind:name` as policy names it. digest: 64 hex digits of exactly what is acted on. subject: what kind of
-    thing the digest names (the tool's name if empty). risks: of `tenuto.events.approval.Risk`. initiator: the person
-    behind the call. card: what reviewers see, needed where policy demands an approval. arguments: go on record as they
-    are. refs: threats, mitigations and rules that the call's events are evidence for.
-    """
-
-    tool: str
-    resource: str
-    digest: str
-    subject: str = ""
-    risks: tuple[str, ...] = ()
-    initiator: str = ""
-    card: ApprovalCard | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    refs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A call that went through. `approval` names the request that cleared it, None where policy demanded none."""
-
-    result: Result
-    call: str
-    approval: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long the gate waits, in seconds: for people, for the ledger to show an event, between two looks at it."""
-
-    approval_seconds: float = 3600.0
-    ledger_seconds: float = 30.0
-    poll_seconds: float = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call on its way: who it is, and in which run its events stand."""
-
-    action: Action
-    name: str
-    run: str
+__all__ = ["SENTENCE_CHARACTERS_MAX", "Action", "ActionRefused", "Gate", "Outcome", "OutcomeUnknown", "Patience"]
 
 
 class Gate:
@@ -155,9 +112,9 @@ class Gate:
         VerificationFailed: in all of these `execute` was not called. Raises OutcomeUnknown, and whatever else `execute`
         raises, after it is on record.
         """
-        call = _Call(action, f"call-{self._new_id()}", run)
+        call = Call(action, f"call-{self._new_id()}", run)
         arguments = Arguments(values=dict(action.arguments))
-        requested = self._record(call, ToolRequested, tuple(cause), arguments, **_target(call))  # (1)
+        requested = self._record(call, ToolRequested, tuple(cause), arguments, **target_of(call))  # (1)
         try:
             decision, decided = self._decide(call, requested)  # (2)
             approval, cleared = self._clear(call, decision, decided)  # (3) (4)
@@ -172,14 +129,15 @@ class Gate:
 
         Raises like `run`; ActionRefused also where policy asks nobody, so that there would be nothing to wait for.
         """
-        call = _Call(action, f"call-{self._new_id()}", run)
+        call = Call(action, f"call-{self._new_id()}", run)
         arguments = Arguments(values=dict(action.arguments))
-        requested = self._record(call, ToolRequested, tuple(cause), arguments, **_target(call))  # (1)
+        requested = self._record(call, ToolRequested, tuple(cause), arguments, **target_of(call))  # (1)
         try:
             decision, decided = self._decide(call, requested)  # (2)
-            if decision.obligation == "none":
+            quorum = least_quorum(decision.obligation, action.risks)
+            if quorum == 0:
                 raise ActionRefused(f"Policy asks nobody before {action.tool}, and it is not done unasked. Give the rule an obligation.")
-            return self._ask(call, decision, decided)  # (3)
+            return self._ask(call, decision, decided, quorum)  # (3)
         except (Refused, Busy) as error:
             self._record_failed(call, requested, error)
             raise
@@ -200,7 +158,7 @@ class Gate:
         requested = before.get(ToolRequested)
         if not isinstance(requested, ToolRequested) or asked.author != self._recorder.author:
             raise ActionRefused(f"{asked.approval} is not a request of {self._recorder.author} whose call is on record.")
-        call = _Call(action, requested.call, asked.run or "")
+        call = Call(action, requested.call, asked.run or "")
         try:
             cleared = before.get(ApprovalConsumed) or self._clear_again(call, asked, requested)  # (4)
             started = before.get(ToolStarted) or self._start(call, cleared)  # (5)
@@ -215,7 +173,7 @@ class Gate:
         calls = {one.event.call for one in events if isinstance(one.event, PolicyDecided) and one.event.id in asked.cause}
         return [one for one in events if one.event.author == asked.author and getattr(one.event, "call", None) in calls]
 
-    def _clear_again(self, call: _Call, asked: ApprovalRequested, requested: Event) -> Event:
+    def _clear_again(self, call: Call, asked: ApprovalRequested, requested: Event) -> Event:
         standing = self._decided(asked)
         if standing is None:
             missing = "; ".join(rule.sentence for rule in self._view.approvals.standing(asked.approval, self._view.now).rules
@@ -225,11 +183,11 @@ class Gate:
             self._record_not_granted(call, asked, standing)
             raise self._not_approved(asked, max(self._view.now, self._clock.now()))
         decision, _ = self._decide(call, requested)
-        if decision.obligation != "none" and asked.quorum < QUORUM[decision.obligation]:
+        if asked.quorum < least_quorum(decision.obligation, call.action.risks):
             raise ActionRefused(f"Policy demands more approvals now than {asked.approval} asked for. Request it anew.")
         return self._consume(call, asked, self._record_granted(call, asked))
 
-    def _decide(self, call: _Call, requested: Event) -> tuple[Decision, Event]:
+    def _decide(self, call: Call, requested: Event) -> tuple[Decision, Event]:
         action = call.action
         self._view.settle()
         request = PolicyRequest(
@@ -245,7 +203,7 @@ class Gate:
             denied = Decision(effect="deny", rules=(ERROR_RULE,), bundle=bundle, engine=engine)
             self._record_decision(call, requested, request, denied)
             if isinstance(error, Exception):
-                raise ActionRefused(f"Policy could not decide about {action.tool}: {_short(error)}") from error
+                raise ActionRefused(f"Policy could not decide about {action.tool}: {short_sentence(error)}") from error
             raise
         decided = self._record_decision(call, requested, request, decision)
         if decision.effect != "allow":
@@ -253,7 +211,7 @@ class Gate:
             raise ActionRefused(f"{sentence}: {', '.join(decision.rules)} in the bundle {decision.bundle[:12]}.")
         return decision, decided
 
-    def _record_decision(self, call: _Call, requested: Event, request: PolicyRequest, decision: Decision) -> Event:
+    def _record_decision(self, call: Call, requested: Event, request: PolicyRequest, decision: Decision) -> Event:
         asked = PolicyQuestion(
             role=request.role, subject=request.subject, risks=request.risks, initiator=request.initiator
         )
@@ -262,7 +220,7 @@ class Gate:
             bundle=decision.bundle, engine=decision.engine, obligation=decision.obligation,
         )  # fmt: skip
 
-    def _clear(self, call: _Call, decision: Decision, decided: Event) -> tuple[str | None, Event]:
+    def _clear(self, call: Call, decision: Decision, decided: Event) -> tuple[str | None, Event]:
         """Steps 3 and 4: return the name of the approval that was spent, and the event that clears the way."""
         quorum = least_quorum(decision.obligation, call.action.risks)
         if quorum == 0:
@@ -275,9 +233,9 @@ class Gate:
         granted = self._record_granted(call, asked)
         return asked.approval, self._consume(call, asked, granted)
 
-    def _ask(self, call: _Call, decision: Decision, decided: Event, quorum: int) -> ApprovalRequested:
+    def _ask(self, call: Call, decision: Decision, decided: Event, quorum: int) -> ApprovalRequested:
         action = call.action
-        card = msgspec.structs.replace(_demand_askable(action), policy_rules=decision.rules)
+        card = msgspec.structs.replace(demand_askable(action), policy_rules=decision.rules)
         pieces = pieces_of(card, action.risks)
         name = f"approval-{self._new_id()}"
         self._list(call, decided, name, pieces)
@@ -296,7 +254,7 @@ class Gate:
             raise
         return asked
 
-    def _list(self, call: _Call, decided: Event, approval: str, pieces: Sequence[Piece]) -> None:
+    def _list(self, call: Call, decided: Event, approval: str, pieces: Sequence[Piece]) -> None:
         """Put the pieces on record, a header full at a time, before the request that commits to all of them."""
         entries = entries_of(pieces)
         for start in range(0, len(entries), PIECES_LISTED_MAX):
@@ -311,18 +269,18 @@ class Gate:
         standing = self._view.approvals.standing(asked.approval, self._view.now)
         return standing if standing.state != "open" or self._clock.now() > asked.expires else None
 
-    def _record_failed(self, call: _Call, requested: Event, error: TenutoError) -> None:
+    def _record_failed(self, call: Call, requested: Event, error: TenutoError) -> None:
         sentence = Result(text=str(error)[:SENTENCE_CHARACTERS_MAX])
-        self._record(call, ToolFailed, (requested.id,), sentence, **_name(call), why=_why(error))
+        self._record(call, ToolFailed, (requested.id,), sentence, **named(call), why=why_failed(error))
 
-    def _record_not_granted(self, call: _Call, asked: ApprovalRequested, standing: Standing | None) -> None:
+    def _record_not_granted(self, call: Call, asked: ApprovalRequested, standing: Standing | None) -> None:
         state = standing.state if standing else "open"
         if state == "denied":
             self._record(call, ApprovalDenied, (asked.id,), approval=asked.approval, digest=asked.digest)
         elif state in ("open", "expired"):
             self._record(call, ApprovalExpired, (asked.id,), approval=asked.approval)
 
-    def _record_granted(self, call: _Call, asked: ApprovalRequested) -> Event:
+    def _record_granted(self, call: Call, asked: ApprovalRequested) -> Event:
         try:
             votes = self._view.approvals.verify_granted(asked, self._view.now)
         except NotGranted as missing:
@@ -331,7 +289,7 @@ class Gate:
         named = {"approval": asked.approval, "digest": asked.digest}
         return self._record(call, ApprovalGranted, (asked.id,), **named, votes=counted)
 
-    def _consume(self, call: _Call, asked: ApprovalRequested, granted: Event) -> Event:
+    def _consume(self, call: Call, asked: ApprovalRequested, granted: Event) -> Event:
         """Spend the approval; the fold says whether this was in time, before any revocation, and the first."""
         consumed = self._record(
             call, ApprovalConsumed, (granted.id,), approval=asked.approval, digest=asked.digest, call=call.name
@@ -348,12 +306,12 @@ class Gate:
             return ActionRefused(str(missing), reason="not_approved")
         return ActionRefused(f"The approval {asked.approval} was not spent on this call.", reason="not_approved")
 
-    def _start(self, call: _Call, cleared: Event) -> Event:
-        started = self._record(call, ToolStarted, (cleared.id,), **_target(call))
+    def _start(self, call: Call, cleared: Event) -> Event:
+        started = self._record(call, ToolStarted, (cleared.id,), **target_of(call))
         self._view.demand_on_record(started)
         return started
 
-    def _execute(self, call: _Call, execute: Callable[[], Result], started: Event) -> Result:
+    def _execute(self, call: Call, execute: Callable[[], Result], started: Event) -> Result:
         began = time.monotonic()
         try:
             result = execute()
@@ -363,55 +321,13 @@ class Gate:
             unknown = isinstance(error, OutcomeUnknown) or not isinstance(error, Exception)
             how: dict[str, Any] = {} if unknown else {"why": "error"}
             kind = ToolUnknown if unknown else ToolFailed
-            self._record(call, kind, (started.id,), Result(text=_short(error)), **_name(call), **how)
+            self._record(call, kind, (started.id,), Result(text=short_sentence(error)), **named(call), **how)
             raise
         milliseconds = int((time.monotonic() - began) * 1000)
-        self._record(call, ToolFinished, (started.id,), _kept(result), **_name(call), milliseconds=milliseconds)
+        self._record(call, ToolFinished, (started.id,), kept_result(result), **named(call), milliseconds=milliseconds)
         return result
 
     def _record(
-        self, of: _Call, kind: type[Kind], cause: tuple[UUID, ...], document: Document | None = None, /, **fields: Any
+        self, of: Call, kind: type[Kind], cause: tuple[UUID, ...], document: Document | None = None, /, **fields: Any
     ) -> Kind:
         return self._recorder.record(kind, document=document, run=of.run, cause=cause, refs=of.action.refs, **fields)
-
-
-def _name(call: _Call) -> dict[str, str]:
-    return {"call": call.name, "tool": call.action.tool}
-
-
-def _target(call: _Call) -> dict[str, str]:
-    return {**_name(call), "resource": call.action.resource, "digest": call.action.digest}
-
-
-def _why(error: TenutoError) -> Literal["timeout", "not_approved", "refused"]:
-    if isinstance(error, Busy):
-        return "timeout"
-    return "not_approved" if isinstance(error, ActionRefused) and error.reason == "not_approved" else "refused"
-
-
-def _demand_askable(action: Action) -> ApprovalCard:
-    """Return the card; raises ActionRefused where people could not be asked properly, instead of not asking them."""
-    if action.card is None:
-        sentence = "the action brings no card, so nobody could see what they approve"
-    elif not action.initiator:
-        sentence = "the action names no initiator, so nobody knows who may not approve it"
-    elif unknown := sorted(set(action.risks) - set(get_args(Risk))):
-        sentence = f"the action names a risk that is not known, {unknown[0]}"
-    else:
-        return action.card
-    raise ActionRefused(f"Policy demands an approval before {action.tool}, and {sentence}.")
-
-
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:SENTENCE_CHARACTERS_MAX]
-
-
-def _kept(result: Result) -> Result:
-    """Return the result, or a note in its place: a tool that had its effect must not lose its end over its size."""
-    try:
-        size = len(to_payload(result)[1])
-    except (TypeError, ValueError, OverflowError):
-        return Result(text="The result cannot be written down; the tool returned something that is no JSON.")
-    if size > PAYLOAD_BYTES_MAX:
-        return Result(text=f"The result has {size:,} bytes; at most {PAYLOAD_BYTES_MAX:,} are kept beside an event.")
-    return result

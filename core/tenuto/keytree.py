@@ -11,7 +11,7 @@ The path comes from the signed header, never from a column of the database: nobo
 by changing a row, and a payload that was written twice (a transaction that failed, a backup) was wrapped under the same
 key. It takes 2^64 hashes to write a payload whose path is that of somebody else's.
 
-See docs/decisions/0014-a-storage-key-with-holes.md.
+See docs/decisions/0018-a-storage-key-with-holes.md.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
         "keyring", "verified", "purges", "verification", "following", "approvals", "holding", "policy", "bundle",
     })),
     ("road", frozenset({
-        "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "gate", "toolcall", "seeing",
+        "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "action", "gate", "toolcall", "seeing",
         "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding", "router", "writing", "purging", "retention",
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),

@@ -6,6 +6,7 @@ from typing import Literal
 
 from .base import Base64Url, Count, Event, Hash, Name, WebOrigin
 
+
 class PasskeyOffered(Event, frozen=True, kw_only=True, tag="passkey.offered"):
     """A person made a passkey in the console; nothing is signed with it before somebody else enrols it.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tenuto.adapters.memory import MemoryLedger
-from tenuto.bus import OffsetGone, TopicMissing
+from tenuto.bus import TopicMissing
 from tenuto.errors import Busy, NotConfigured
 from tenuto.events import (
     KeyRevoked,
