@@ -129,7 +129,7 @@ class Ingest:
                 partition.close()
             except OffsetGone as gone:
                 log.warning("%s", gone)
-                partition.owned = False  # claimed again, it goes on where the bus still has records
+                self.waiting, partition.owned = str(gone), False  # claimed again, it goes on where there are records
             except (Busy, TopicMissing) as busy:
                 # A broker that forgot a topic it had is away like any other: authors will send again what it lost.
                 self.waiting, partition.owned = str(busy), False

@@ -20,17 +20,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .approvals import Approvals
+from .approvals.kinds import APPROVAL_KINDS
 from .errors import Refused
-from .events import (
-    ApprovalConsumed,
-    ApprovalRequested,
-    ApprovalRevoked,
-    ApprovalSigned,
-    HoldLifted,
-    HoldPlaced,
-    RecordPurged,
-    ToolStarted,
-)
+from .events import ApprovalConsumed, HoldLifted, HoldPlaced, RecordPurged, ToolStarted
 from .holding import Holds, Placed
 from .verified import Verified
 
@@ -42,9 +34,7 @@ RULES: dict[int, str] = {
     4: "the start of the call is on record",
     5: "no legal hold was in force",
 }
-FOLDED = frozenset({
-    ApprovalRequested, ApprovalSigned, ApprovalRevoked, ApprovalConsumed, HoldPlaced, HoldLifted, ToolStarted, RecordPurged,
-})  # fmt: skip
+FOLDED = APPROVAL_KINDS | {HoldPlaced, HoldLifted, RecordPurged}
 """The kinds that decide about purges; all others change nothing here."""
 
 
@@ -143,13 +133,13 @@ class Purges:
             return
         if isinstance(event, RecordPurged):
             self._cover(event, verified)
-        elif isinstance(event, ToolStarted):
-            self._start(event, verified)
         elif isinstance(event, HoldPlaced | HoldLifted):
             self.holds.apply(verified)
         else:
             self.approvals.apply(verified)
-            if isinstance(event, ApprovalConsumed) and self.approvals.consumed_by(event.approval) == event.call:
+            if isinstance(event, ToolStarted):
+                self._start(event, verified)
+            elif isinstance(event, ApprovalConsumed) and self.approvals.consumed_by(event.approval) == event.call:
                 self._calls.setdefault(event.call, event.approval)
 
     def verify(self, event: RecordPurged, position: int, runs: Sequence[str | None] = ()) -> Started:

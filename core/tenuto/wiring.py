@@ -220,7 +220,7 @@ def open_purging(settings: Settings, author: str, *, policies: Sequence[Path] = 
         yield Purging(
             recorder=recorder, gate=gate, walk=follower.walk, new_id=new_uuid7,
             open_follower=lambda: open_follower(settings, payloads=False),
-            vessel=Shredder(settings.keys, role_url(settings, "tenuto_keeper"), reader),
+            vessel=Shredder(settings.keys, role_url(settings, "tenuto_keeper"), reader, open_shelf(settings)),
         )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 EPOCH = 1
 AUTHORS = {
     "deployment": "agent", "infrastructure": "agent", "carol": "reviewer", "retired": "agent", "pipeline": "pipeline",
-    "ingest": "ingest", "anomaly-watch": "detector", "console": "console", "router": "router",
+    "ingest": "ingest", "anomaly-watch": "detector", "console": "console", "router": "router", "keeper": "keeper",
 }  # fmt: skip
 DIGEST = "d" * 64
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 
+from ..archive import Shelf
 from ..envelope import split_state
 from ..errors import Busy
 from ..header import header_hash
@@ -23,9 +24,9 @@ _DELETE = "DELETE FROM ledger.payload WHERE notification_id = ANY(%s)"
 class Shredder:
     """`tenuto.purging.Vessel` over a key folder and a database role that may delete payloads and nothing else."""
 
-    def __init__(self, keys: Path, url: str, reader: LedgerReader) -> None:
-        """`url` is that of the role `tenuto_keeper`; `reader` may read payloads."""
-        self._keys, self._url, self._reader = keys, url, reader
+    def __init__(self, keys: Path, url: str, reader: LedgerReader, shelf: Shelf) -> None:
+        """`url` is that of the role `tenuto_keeper`; `reader` may read payloads; `shelf` has what retention took out."""
+        self._keys, self._url, self._reader, self._shelf = keys, url, reader, shelf
 
     def open(self, verified: Verified) -> bytes | None:
         """Return the payload of an event, verified against its commitment, or None when it is gone."""
@@ -43,8 +44,13 @@ class Shredder:
         return tree.punctured(commits).gone == tree.gone
 
     def destroy(self, commits: Sequence[bytes], positions: Sequence[int]) -> tuple[int, int]:
-        """Destroy the keys, then delete the rows; return how many of each were there. Raises Busy without a database."""
-        return puncture(self._keys, commits), self._delete(positions)
+        """Destroy the keys, then delete the rows and what archives keep of them; return how many of the first two there were.
+
+        Raises Busy without a database.
+        """
+        keys, rows = puncture(self._keys, commits), self._delete(positions)
+        self._shelf.forget(list(positions))
+        return keys, rows
 
     def _delete(self, positions: Sequence[int]) -> int:
         try:

@@ -56,7 +56,6 @@ RULES: dict[int, str] = {
     7: "the approval was not consumed before",
 }
 
-
 _TERMS = (
     "digest", "tool", "resource", "author", "quorum", "subject", "initiator", "risks", "expires", "call", "pieces",
     "pieces_count", "review_milliseconds",

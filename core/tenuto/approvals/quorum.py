@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from ..events import ApprovalRequested, PolicyDecided, ToolRequested
+from ..events import ApprovalRequested, PolicyDecided, ToolFailed, ToolRequested, ToolStarted
 from ..verified import Verified
 
 QUORUM: Mapping[str, int] = {"none": 0, "approval": 1, "approval_and_one_more": 2}
@@ -46,14 +46,22 @@ class Decisions:
         """Start before the first event."""
         self._asked: dict[tuple[str, str], ToolRequested] = {}
         self._decided: dict[tuple[str, UUID], PolicyDecided] = {}
+        self._decisions: dict[tuple[str, str], list[UUID]] = {}
 
     def apply(self, verified: Verified) -> None:
-        """Take the next event; of two that claim one call, the first stands."""
+        """Take the next event; of two that claim one call, the first stands. A call that began or ended is forgotten:
+        whoever asks people about it then asks too late, and there are many calls.
+        """
         event = verified.event
         if isinstance(event, ToolRequested):
             self._asked.setdefault((event.author, event.call), event)
         elif isinstance(event, PolicyDecided):
             self._decided.setdefault((event.author, event.id), event)
+            self._decisions.setdefault((event.author, event.call), []).append(event.id)
+        elif isinstance(event, ToolStarted | ToolFailed):
+            self._asked.pop((event.author, event.call), None)
+            for decided in self._decisions.pop((event.author, event.call), ()):
+                self._decided.pop((event.author, decided), None)
 
     def demand(self, request: ApprovalRequested) -> Demand:
         """Return what clears this request, by the decision among its causes that its own author recorded."""

@@ -9,18 +9,18 @@ from collections.abc import Iterable
 from .. import header as headers
 from ..envelope import split_state
 from ..errors import Refused
-from ..events import Event, RecordEquivocation, ToolStarted
+from ..events import Event, RecordEquivocation
 from ..keyring import Keyring
 from ..ledger import LedgerReader, Recorded
 from ..log.merkle import leaf_hash
-from ..purges import FOLDED, PURGE_TOOL, Purges
+from ..purges import FOLDED, Purges
 from ..signing import verify_header
 from ..verification import VerificationFailed
 from ..verified import Verified
 from .judging import Double, PurgeStanding, Stored
 
 KEY_KINDS = ("key.registered", "key.rotated", "key.revoked")
-PURGE_KINDS = (*KEY_KINDS, *sorted(str(kind.__struct_config__.tag) for kind in FOLDED))
+PURGE_KINDS = tuple(sorted(str(kind.__struct_config__.tag) for kind in FOLDED))
 EQUIVOCATION_KINDS = ("record.equivocation",)
 PAGE_EVENTS = 500
 
@@ -76,9 +76,6 @@ class PurgeFold:
         return PurgeStanding(self._purges, {entry.position: _stored(entry) for entry in stored})
 
     def _take(self, entry: Recorded) -> None:
-        event = headers.decode(split_state(entry.state)[0])
-        if isinstance(event, ToolStarted) and event.tool != PURGE_TOOL:
-            return
         verified = _verified(entry, self._origin, self._keyring)
         try:
             self._purges.apply(verified)

@@ -20,7 +20,7 @@ from tenuto_projections.bundled import _lines
 from tenuto_projections.bundling import Source
 from typer.testing import CliRunner, Result
 
-from tests.unit.bundle.world import World, tell_run
+from tests.unit.bundle.world import World, manifest_of, tell_run
 from tests.unit.projections.written import STORAGE_KEY
 
 
@@ -65,12 +65,12 @@ def verified(app: typer.Typer, *arguments: object) -> dict[str, Any]:
 def test_a_bundle_is_made_and_says_what_its_receiver_runs(app: typer.Typer, world: World) -> None:
     result = run(app, "bundle", "--run", "r1", "--to", world.path / "b")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "17 events (9 asked, 8 key)" in result.stderr
+    assert "22 events (11 asked, 1 cause, 10 key)" in result.stderr
     shown = verified(app, world.path / "b", "--trust", world.path / "trust.json")
     assert (shown["verified"], shown["trust"], shown["not_done"]) == (True, "given", [4, 5, 9])
     assert [step["step"] for step in shown["steps"]] == list(range(1, 10))
     assert shown["trust_sha256"] in result.stderr
-    assert [event["why"] for event in shown["events"]].count("asked") == 9
+    assert [event["why"] for event in shown["events"]].count("asked") == 11
 
 
 def test_payloads_and_the_last_checkpoint_seen_go_into_a_bundle(app: typer.Typer, world: World) -> None:
@@ -91,13 +91,14 @@ def test_a_bundle_is_made_from_the_published_files_alone(app: typer.Typer, world
 
 def test_a_bundle_that_was_touched_ends_with_3_and_names_event_and_step(app: typer.Typer, world: World) -> None:
     folder = world.bundle()
-    file = folder / layout.entry_file(16)
+    place = next(listed.position for listed in manifest_of(folder).events if listed.why == "asked")
+    file = folder / layout.entry_file(place)
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     result = run(app, "verify", "--bundle", folder)
     assert result.exit_code == 3
-    assert result.stderr.startswith("Step 3 (the signature holds over the stored bytes) fails at position 16: ")
+    assert result.stderr.startswith(f"Step 3 (the signature holds over the stored bytes) fails at position {place}: ")
     shown = json.loads(result.stdout)
-    assert (shown["verified"], shown["step"], shown["position"]) == (False, 3, 16)
+    assert (shown["verified"], shown["step"], shown["position"]) == (False, 3, place)
 
 
 def test_what_is_no_bundle_ends_with_3(app: typer.Typer, world: World) -> None:
@@ -135,7 +136,7 @@ def test_on_a_terminal_the_events_the_ticks_and_everything_unproven_are_said(wor
     (folder / "evil\x1b[2J").write_text("")
     text = "\n".join(line.plain for line in _lines(world.verify(folder, trusting=False)))
     for said in (
-        "run.started", "  1 ✓ ", "  4 – ", "  9 – ", "The bundle holds: 9 events asked about, among 33",
+        "run.started", "  1 ✓ ", "  4 – ", "  9 – ", f"The bundle holds: 11 events asked about, among {len(world.ledger.entries)}",
         "Only the bundle itself says", "only the whole log shows it", "Not done here: step 4, 5, 9", "evil\\x1b[2J",
     ):  # fmt: skip
         assert said in text

@@ -32,9 +32,10 @@ def test_a_run_comes_with_its_votes_and_the_whole_key_history(world: World) -> N
     report = world.verify(world.bundle())
     assert why(report, "asked") == [
         "run.started", "tool.requested", "policy.decided", "tool.started", "tool.finished", "approval.requested",
-        "approval.signed", "approval.consumed", "run.finished",
+        *["approval.viewed"] * 2, "approval.signed", "approval.consumed", "run.finished",
     ]  # fmt: skip
-    assert why(report, "key") == ["session.opened", *["key.registered"] * 7]
+    assert why(report, "cause") == ["policy.decided"]
+    assert why(report, "key") == ["session.opened", *["key.registered"] * 9]
     assert [taken.step for taken in report.steps] == list(STEPS)
     assert done(report) == [1, 2, 3, 6, 7, 8]
     assert (report.unknown, report.trusted) == ((), True)

@@ -12,18 +12,22 @@ from nacl import bindings
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import StaticPool
 from tenuto import header as headers
-from tenuto.documents import Document, to_payload
+from tenuto.documents import ApprovalCard, Document, to_payload
 from tenuto.envelope import split_state
 from tenuto.events import (
     FIRST_PREV,
     ApprovalConsumed,
+    ApprovalListed,
     ApprovalRequested,
     ApprovalSigned,
+    ApprovalViewed,
     Event,
     KeyRegistered,
+    PolicyDecided,
     RecordPurged,
     RunStarted,
     SessionOpened,
+    ToolRequested,
     ToolStarted,
 )
 from tenuto.keyring import Key
@@ -37,10 +41,13 @@ from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 from tenuto_projections.copies import OPTION
 
+from tests.reviewing import CONSOLE, committed, listed, shown
+
 ORIGIN = "tenuto.test/log"
 STORAGE_KEY = KeyTree.whole(bytes(range(32)))
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DIGEST = "d" * 64
+PURGE_CARD = ApprovalCard(title="Purge", sentence="A payload is made unreadable for ever.")
 
 
 def uuid(*parts: object) -> UUID:
@@ -103,19 +110,33 @@ class WrittenLedger:
 
     def purge(self, *positions: int, approval: str = "purge-1", reason: str = "secret", forget: bool = True) -> Event:
         """Purge these payloads as the log demands it: asked for by a keeper, granted, consumed, started, then told."""
-        for author, role in (("keeper", "keeper"), ("warden", "reviewer")):
+        people = (("keeper", "keeper"), ("warden", "reviewer"), ("second-warden", "reviewer"), (CONSOLE, "console"))
+        for author, role in people:
             if author not in self._signers:
                 self.register(author, role)
         targets = [Target(position, headers.header_hash(self.header(position))) for position in positions]
         action = {"tool": PURGE_TOOL, "resource": "ledger:test", "digest": purge_digest(ORIGIN, reason, targets)}
-        asked = {"approval": approval, "digest": action["digest"]}
-        self.write(
-            "keeper", ApprovalRequested, **action, approval=approval, subject=PURGE_TOOL, initiator="owner-of-keeper",
-            quorum=1, expires=self.now + timedelta(hours=1), risks=("deletion",),
+        named, call = {"approval": approval, "digest": action["digest"]}, f"call-{approval}"
+        self.write("keeper", ToolRequested, call=call, **action)
+        decided = self.write(
+            "keeper", PolicyDecided, call=call, effect="allow", rules=("keeper.purges",), bundle=DIGEST, engine="cedar",
+            obligation="approval_and_one_more",
         )  # fmt: skip
-        self.write("warden", ApprovalSigned, **asked, decision="approve")
-        self.write("keeper", ApprovalConsumed, **asked, call=f"call-{approval}")
-        self.write("keeper", ToolStarted, **action, call=f"call-{approval}")
+        for part in listed(PURGE_CARD, ("deletion",)):
+            self.write("keeper", ApprovalListed, **named, **part)
+        asked = self.write(
+            "keeper", ApprovalRequested, **action, approval=approval, subject=PURGE_TOOL, initiator="owner-of-keeper",
+            quorum=2, expires=self.now + timedelta(hours=1), risks=("deletion",), call=call, cause=(decided.id,),
+            **committed(PURGE_CARD, ("deletion",)),
+        )  # fmt: skip
+        assert isinstance(asked, ApprovalRequested)
+        for reviewer in ("warden", "second-warden"):
+            views, coverage = shown(self.events, asked, reviewer)
+            for view in views:
+                self.write(CONSOLE, ApprovalViewed, **view)
+            self.write(reviewer, ApprovalSigned, **named, decision="approve", coverage=coverage)
+        self.write("keeper", ApprovalConsumed, **named, call=call)
+        self.write("keeper", ToolStarted, **action, call=call)
         if forget:
             for position in positions:
                 self.forget(position)
