@@ -336,9 +336,11 @@ class Sealer:
         write_durably({folder / name: data for folder in (self._state, self._tiles.path) for name, data in kept.items()})
 
     def _publish_kept(self, signed: SignedState) -> None:
-        """Publish the newest note as it was kept, if a crash came between; keep one that was published by an older release."""
-        kept = self._kept_note(signed.size) if signed.size else None
+        """Tell the newest note as it was kept, if a crash came between; keep one that was published by an older release."""
+        kept, told = self._kept_note(signed.size) if signed.size else None, cosigned_file(self._state)
         if kept is not None and kept.startswith(signed.note.encode()):
+            if not told.exists() or told.read_bytes() != kept:
+                write_durably({told: kept})
             if kept != self._published:
                 self._publish(kept)
         elif self._published is not None and len(parse_note(self._published)[1]) > 1:

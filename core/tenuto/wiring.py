@@ -24,6 +24,7 @@ from .adapters.shredding import Shredder
 from .adapters.tilefiles import TileLedger
 from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
 from .addresses import DATABASE, running_addresses
+from .approvals.spotcheck import Spotcheck, redraw
 from .archive import Shelf
 from .clock import ClockWatch, SystemClock, new_uuid7
 from .delivery import Delivery
@@ -50,6 +51,7 @@ from .purging import Purging
 from .rebuilding import Rebuilt, rebuild
 from .recorder import Recorder
 from .retention import Partition, Retention
+from .router import Lot
 from .salvage import losses_told, open_spool
 from .sealing import Sealer
 from .settings import EVENTS_TOPIC, Settings
@@ -356,6 +358,18 @@ def open_gate(settings: Settings, recorder: Recorder, *, policies: Sequence[Path
         clock=SystemClock(),
         new_id=new_uuid7,
     )
+
+
+def open_lot(settings: Settings) -> Lot:
+    """Return what draws for spot checks, from the log folder of this home and the witness that its trust file names first."""
+    trust = open_trust(settings)
+    policy = parse_policy(trust.policy)
+
+    def draw(check: Spotcheck) -> tuple[int, str]:
+        covering, ticket = redraw(settings.tiles, check, policy, trust.origin)
+        return covering.checkpoint.size, ticket
+
+    return draw
 
 
 def open_policy(sources: str | None) -> Policy:

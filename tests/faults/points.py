@@ -91,6 +91,13 @@ def input_output_error() -> OSError:
     return OSError(errno.EIO, "the disk does not answer")
 
 
+def database_error() -> sqlite3.OperationalError:
+    """What SQLite says then; it always says its number too."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
+
+
 def faulty_connection(points: Points) -> type[sqlite3.Connection]:
     """Return a class of connections whose changes are write points."""
 
@@ -104,11 +111,15 @@ def faulty_connection(points: Points) -> type[sqlite3.Connection]:
                 return super().execute(sql, *values)
             run = super().execute
             name = " ".join(sql.split()[:3] if not sql.startswith("COMMIT") else ["COMMIT"])
-            return points.through(name, lambda: run(sql, *values), lambda: sqlite3.OperationalError("disk I/O error"))
+            return points.through(name, lambda: run(sql, *values), database_error)
+
+        def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            run = super().executemany
+            return points.through(" ".join(sql.split()[:3]), lambda: run(sql, *values), database_error)
 
         def executescript(self, script: str) -> sqlite3.Cursor:
             run = super().executescript
-            return points.through("make tables", lambda: run(script), lambda: sqlite3.OperationalError("disk I/O error"))
+            return points.through("make tables", lambda: run(script), database_error)
 
     return Connection
 

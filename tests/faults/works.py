@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nacl import bindings
 from tenuto.adapters import keyfiles
+from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.errors import NotConfigured
 from tenuto.events import MessageSent, ToolStarted
 from tenuto.founding import found, is_founded
@@ -70,7 +71,7 @@ class Founding(Work):
         assert trust.log_key == keyfiles.load_log_signer(keys, ORIGIN).vkey
         secret = keyfiles.load_epoch_secret(keys, trust.epoch)
         assert trust.epoch_public_key == bindings.crypto_scalarmult_base(secret).hex()
-        keyfiles.load_storage_key(keys)
+        assert not KeyTreeFile(keys).tree.gone
         return sorted(str(file.relative_to(self.home)) for file in self.home.rglob("*"))
 
 

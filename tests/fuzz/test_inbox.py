@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tenuto.envelope import Envelope
 from tenuto.errors import Refused
+from tenuto.keytree import KeyTree
 from tenuto.payload import SEALED_KEY_BYTES, Ciphertext, Sealed, open_payload, open_seal, unwrap_key
 from tenuto.spool import Spool
 
@@ -95,7 +96,7 @@ def test_an_exchange_with_a_key_of_low_order_is_refused(point: bytes) -> None:
 @pytest.mark.parametrize("length", [0, 1, 23, 24, 31, 39, 40, 71, 72, 73, 200])
 def test_stored_keys_and_bodies_of_any_length_are_refused(length: int) -> None:
     with pytest.raises(Refused):
-        unwrap_key(bytes(length), b"s" * 32, b"context")
+        unwrap_key(bytes(length), KeyTree.whole(b"s" * 32), bytes(32))
     with pytest.raises(Refused):
         open_seal(bytes(length), *epoch_keys())
     with pytest.raises(Refused):

@@ -82,18 +82,18 @@ def deliver() -> None:
 
 
 def route() -> None:
-    """Give each request to a reviewer who may have it and has room, and say why, until SIGTERM."""
+    """Give each request to a reviewer who may have it and has room, and draw for second looks, until SIGTERM."""
     from ..clock import SystemClock
     from ..router import AUTHOR, SOFTWARE, Router
     from ..running import run_until, stop_flag
-    from ..wiring import open_follower, open_recorder
+    from ..wiring import open_follower, open_lot, open_recorder
 
     settings = _begin()
     stop = stop_flag()
     # Everything it decides by is in headers, so this process needs no storage key and reads no payload.
     follower = open_follower(settings, payloads=False)
     with _telemetry(settings, "route") as telemetry, open_recorder(settings, AUTHOR, software=SOFTWARE) as recorder:
-        router = Router(follower, recorder, SystemClock())
+        router = Router(follower, recorder, SystemClock(), open_lot(settings))
         run_until(stop, router.step, telemetry, idle_seconds=ROUTER_IDLE_SECONDS)
 
 
