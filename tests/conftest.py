@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,7 +13,19 @@ from tenuto.embedded import EmbeddedBroker, EmbeddedPostgres
 from tenuto.migrating import migrate
 
 TEMPLATE = "tenuto_template"
+HERE = Path(__file__).parent
+ON_ONE_WORKER = frozenset({"fire", "contracts", "console", "interop", "opa"})
+"""Folders whose tests share a part that takes long to start: an Apache Kafka, a console, programs that are built."""
 _NUMBERS = count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side (`make test` does), a file is never split, and neither is what shares such a part."""
+    for item in items:
+        place = item.path.relative_to(HERE).with_suffix("")
+        group = place.parts[0] if place.parts[0] in ON_ONE_WORKER else place.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @dataclass(frozen=True, slots=True)

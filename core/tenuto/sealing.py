@@ -34,7 +34,7 @@ import msgspec
 from .clock import Clock
 from .errors import Busy, TenutoError
 from .ledger import Head, LedgerReader
-from .log.archive import ArchiveRefused, CheckpointArchive
+from .log.archive import ARCHIVE_FOLDER, ArchiveRefused, CheckpointArchive
 from .log.checkpoint import Checkpoint, CheckpointRefused, parse_checkpoint, sign_checkpoint
 from .log.cosigning import CheckpointWitness, Cosigning
 from .log.durable import write_durably
@@ -335,8 +335,18 @@ class Sealer:
             raise SealRefused(f"The archive of cosigned checkpoints was changed: {refusal}") from refusal
         write_durably({folder / name: data for folder in (self._state, self._tiles.path) for name, data in kept.items()})
 
+    def _show_kept(self) -> None:
+        """Put into the log folder's archive what a crash left in the state's alone. A file there only ever grows."""
+        for file in sorted((self._state / ARCHIVE_FOLDER).rglob("*")):
+            shown = self._tiles.path / file.relative_to(self._state)
+            if not file.is_file() or file.name.startswith("."):
+                continue
+            if not shown.exists() or shown.stat().st_size < file.stat().st_size:
+                write_durably({shown: file.read_bytes()})
+
     def _publish_kept(self, signed: SignedState) -> None:
         """Tell the newest note as it was kept, if a crash came between; keep one that was published by an older release."""
+        self._show_kept()
         kept, told = self._kept_note(signed.size) if signed.size else None, cosigned_file(self._state)
         if kept is not None and kept.startswith(signed.note.encode()):
             if not told.exists() or told.read_bytes() != kept:

@@ -55,14 +55,19 @@ def verify_kept(retained: Retained, live: KeptLedger, tiles: TileFolder) -> Kept
     for (first, last), digest in sorted(retained.archives.items()):
         if any(low <= first <= high for low, high in gone):
             folders.append(_verify_digest(live.shelf, first, last, digest))
-    try:
-        published = published_minimum(tiles.path)
-    except RetentionRefused as refusal:
-        raise VerificationFailed(6, str(refusal)) from refusal
+    published = minimum_of(tiles)
     if published > retained.minimum:
         sentence = f"the minimum index {published} is published, and the retention on record ends before {retained.minimum}"
         raise VerificationFailed(6, sentence)
     return Kept(max((last + 1 for _, last in gone), default=0), tuple(folders))
+
+
+def minimum_of(tiles: TileFolder) -> int:
+    """Return the minimum index that is published; raises VerificationFailed (step 6) when the file holds none."""
+    try:
+        return published_minimum(tiles.path)
+    except RetentionRefused as refusal:
+        raise VerificationFailed(6, str(refusal)) from refusal
 
 
 @contextmanager

@@ -25,17 +25,17 @@ from tenuto.errors import UNREADABLE
 from tenuto.following import Follower
 from tenuto.ledger import LedgerReader, SessionHead
 from tenuto.log.archive import ArchiveRefused
-from tenuto.log.durable import write_durably
+from tenuto.log.durable import flush_folder, write_durably
 from tenuto.log.folder import Examined, HistoriesDiffer, Signers, examine
 from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
 from tenuto.log.witnessing import parse_policy
 from tenuto.purges import Purges
-from tenuto.retention import Retained, published_minimum
+from tenuto.retention import Retained
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
-from .kept import Kept, KeptLedger, archives_judged, explained, take, verify_kept
+from .kept import Kept, KeptLedger, archives_judged, explained, minimum_of, take, verify_kept
 from .replay.records import Output, tick_lines, tick_records
 from .walked import NOT_DONE, Seen, Walk, Walked, verify_cosigned
 
@@ -176,7 +176,7 @@ def _verify_published(follower: Follower, tiles: TileFolder, trust: Trust, shelf
     try:
         pruned = (lambda _: None) if shelf is None else shelf.bundle
         verify_tiles(tiles, follower.checkpoint.size, follower.checkpoint.root, pruned)
-        return examine(tiles, follower.checkpoint.size, signers, published_minimum(tiles.path))
+        return examine(tiles, follower.checkpoint.size, signers, minimum_of(tiles))
     except (TilesRefused, TileMissing) as trouble:
         raise VerificationFailed(6, f"the published files are not those of the log: {trouble}") from trouble
     except HistoriesDiffer as refusal:
@@ -201,7 +201,9 @@ def save_seen(folder: Path, seen: Seen) -> None:
 
     Of verifications that run at the same time, the one that saw most of the log is remembered.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        flush_folder(folder.parent)
     with (folder / LOCK_FILE).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = load_seen(folder)

@@ -51,7 +51,7 @@ class Visit:
         from playwright.sync_api import expect
 
         for text in texts:
-            expect(self.page.get_by_text(text).first).to_be_visible()
+            expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible()
 
     def note_request(self, url: str) -> None:
         if not url.startswith((self.console.url, self.console.url.replace("http", "ws"), "data:", "blob:")):

@@ -31,6 +31,7 @@ from tests.road import Road, answer
 PEOPLE = (
     Enrolment("code-review", "agent", "team"), Enrolment("infrastructure", "agent", "team"),
     Enrolment("keeper", "keeper", "kay"), Enrolment("bob", "reviewer", "bob"), Enrolment("eve", "reviewer", "eve"),
+    Enrolment("console", "console", "operations"),
 )  # fmt: skip
 SECRET, OTHER = "hunter2-is-the-password", "nothing to hide"
 
@@ -69,8 +70,8 @@ def ask(road: Road, place: int) -> Asked:
 
 def approve(road: Road, asked: Asked, *reviewers: str) -> None:
     for name in reviewers or ("bob", "eve"):
-        with road.recorder(name) as reviewer:
-            for event in answer(reviewer, asked.request):
+        with road.recorder("console") as console, road.recorder(name) as reviewer:
+            for event in answer(road, console, reviewer, asked.request):
                 reviewer.wait(event)
 
 
@@ -179,8 +180,8 @@ def test_nothing_is_purged_that_people_or_a_hold_did_not_clear(road: Road) -> No
         with road.recorder("root") as root:
             root.wait(root.record(HoldLifted, hold="case-7"))
         denied = purging.request([str(neighbour)], "mistake", "", "kay")
-        with road.recorder("eve") as eve:
-            for event in answer(eve, denied.request, "deny"):
+        with road.recorder("console") as console, road.recorder("eve") as eve:
+            for event in answer(road, console, eve, denied.request, "deny"):
                 eve.wait(event)
         with pytest.raises(ActionRefused, match="denied by eve"):
             purging.apply(denied.request.approval)

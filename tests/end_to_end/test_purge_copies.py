@@ -53,7 +53,7 @@ NAMED = "run-named-in-the-clear"
 PEOPLE = (
     Enrolment("pipeline", "pipeline", "team"), Enrolment("code-review", "agent", "team"),
     Enrolment("infrastructure", "agent", "team"), Enrolment("keeper", "keeper", "kay"),
-    Enrolment("bob", "reviewer", "bob"), Enrolment("eve", "reviewer", "eve"),
+    Enrolment("bob", "reviewer", "bob"), Enrolment("eve", "reviewer", "eve"), Enrolment("console", "console", "operations"),
 )  # fmt: skip
 SECONDS_MAX = 60.0
 
@@ -254,8 +254,8 @@ def purge(road: Road, places: tuple[int, int]) -> None:
     name = re.findall(r"tenuto purge apply (\S+)", asked)[0]
     request = next(one for one in road.events("keeper", ApprovalRequested) if isinstance(one, ApprovalRequested))
     for reviewer in ("bob", "eve"):
-        with road.recorder(reviewer) as person:
-            for event in answer(person, request):
+        with road.recorder("console") as console, road.recorder(reviewer) as person:
+            for event in answer(road, console, person, request):
                 person.wait(event)
     said = tenuto("purge", "apply", name).stdout
     assert "2 keys and 2 rows were destroyed" in said

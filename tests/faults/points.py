@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 Done = TypeVar("Done")
-CHANGES = ("BEGIN;", "COMMIT", "DELETE", "INSERT", "UPDATE")
+CHANGES = ("BEGIN;", "COMMIT", "DELETE", "INSERT", "UPDATE", "VACUUM")
 RENAMES = ("link", "rename", "replace")
 TORN_BYTES = 9
 """So much is missing at the end of a file that was written and did not reach the disk whole."""

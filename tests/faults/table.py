@@ -16,6 +16,13 @@ TABLE: dict[str, str] = {
         unlink keys.new/.log.key.new, unlink keys.new/.root.seed.new, unlink keys.new/.storage.key.new,
         unlink keys.new/.witness.key.new
     """,
+    "puncturing": """
+        flush folder keys, flush keys/storage.key (deleted), flush keys/storage.key.new, rename to
+        keys/storage.key
+    """,
+    "shredding": """
+        flush folder keys, flush keys/epoch-#.key, unlink keys/epoch-#.key
+    """,
     "registering": """
         flush folder keys, flush keys/.code-review.seed.new, flush keys/.lena.seed.new,
         rename to keys/code-review.seed, rename to keys/lena.seed, unlink keys/.code-review.seed.new,
@@ -26,23 +33,55 @@ TABLE: dict[str, str] = {
         rename to keys/code-review.seed.next, unlink keys/.code-review.seed.next.new
     """,
     "sealing": """
-        flush folder log, flush folder log/tile, flush folder log/tile/#, flush folder log/tile/#/#.p,
-        flush folder log/tile/entries, flush folder log/tile/entries/#.p, flush folder state,
-        flush folder witness.test, flush log/.checkpoint.new, flush log/tile/#/#.p/.#.new, flush log/tile/#/.#.new,
-        flush log/tile/entries/#.p/.#.new, flush log/tile/entries/.#.new, flush state/.cosigned.new,
-        flush state/.signed.json.new, flush state/.staged.new, flush witness.test/.#.new, mkdir log/tile/#,
-        mkdir log/tile/#/#.p, mkdir log/tile/entries/#.p, mkdir state, mkdir witness.test, open log/.checkpoint.new,
-        open log/tile/#/#.p/.#.new, open log/tile/#/.#.new, open log/tile/entries/#.p/.#.new,
-        open log/tile/entries/.#.new, open state/.cosigned.new, open state/.signed.json.new, open state/.staged.new,
-        open witness.test/.#.new, rename to log/checkpoint, rename to log/tile/#/#, rename to log/tile/#/#.p/#,
-        rename to log/tile/entries/#, rename to log/tile/entries/#.p/#, rename to state/cosigned,
-        rename to state/signed.json, rename to state/staged, rename to witness.test/#, rmdir log/tile/#/#.p,
-        rmdir log/tile/entries/#.p, unlink log/tile/#/#.p/#, unlink log/tile/entries/#.p/#, unlink state/staged
+        flush folder log, flush folder log/checkpoints, flush folder log/tile, flush folder log/tile/#, flush
+        folder log/tile/#/#.p, flush folder log/tile/entries, flush folder log/tile/entries/#.p, flush folder
+        state, flush folder state/checkpoints, flush folder witness.test, flush folder
+        witness.test/#.kept/checkpoints, flush log/.checkpoint.new, flush log/checkpoints/.#.new, flush
+        log/tile/#/#.p/.#.new, flush log/tile/#/.#.new, flush log/tile/entries/#.p/.#.new, flush
+        log/tile/entries/.#.new, flush state/.cosigned.new, flush state/.signed.json.new, flush
+        state/.staged.new, flush state/checkpoints/.#.new, flush witness.test/#.kept/checkpoints/.#.new, flush
+        witness.test/.#.new, mkdir log/tile/#, mkdir log/tile/#/#.p, mkdir log/tile/entries/#.p, mkdir state,
+        mkdir witness.test, open log/.checkpoint.new, open log/checkpoints/.#.new, open log/tile/#/#.p/.#.new,
+        open log/tile/#/.#.new, open log/tile/entries/#.p/.#.new, open log/tile/entries/.#.new, open
+        state/.cosigned.new, open state/.signed.json.new, open state/.staged.new, open state/checkpoints/.#.new,
+        open witness.test/#.kept/checkpoints/.#.new, open witness.test/.#.new, rename to log/checkpoint, rename
+        to log/checkpoints/#, rename to log/tile/#/#, rename to log/tile/#/#.p/#, rename to log/tile/entries/#,
+        rename to log/tile/entries/#.p/#, rename to state/checkpoints/#, rename to state/cosigned, rename to
+        state/signed.json, rename to state/staged, rename to witness.test/#, rename to
+        witness.test/#.kept/checkpoints/#, rmdir log/tile/#/#.p, rmdir log/tile/entries/#.p, unlink
+        log/tile/#/#.p/#, unlink log/tile/entries/#.p/#, unlink state/staged
+    """,
+    "rebuilding": """
+        flush folder ., flush folder log, flush folder log.rebuilding, flush folder log.rebuilding/checkpoints,
+        flush folder log.rebuilding/tile, flush folder log.rebuilding/tile/#, flush folder
+        log.rebuilding/tile/#/#.p, flush folder log.rebuilding/tile/entries, flush folder
+        log.rebuilding/tile/entries/#.p, flush folder log/tile/#/#.p, flush folder log/tile/entries, flush
+        folder log/tile/entries/#.p, flush log.rebuilding/.checkpoint.new, flush
+        log.rebuilding/checkpoints/.#.new, flush log.rebuilding/tile/#/#.p/.#.new, flush
+        log.rebuilding/tile/#/.#.new, flush log.rebuilding/tile/entries/#.p/.#.new, flush
+        log.rebuilding/tile/entries/.#.new, mkdir log, mkdir log.aside-#, mkdir log.aside-#/tile, mkdir
+        log.aside-#/tile/#, mkdir log.aside-#/tile/#/#.p, mkdir log.rebuilding, mkdir
+        log.rebuilding/checkpoints, mkdir log.rebuilding/tile, mkdir log.rebuilding/tile/#, mkdir
+        log.rebuilding/tile/#/#.p, mkdir log.rebuilding/tile/entries, mkdir log.rebuilding/tile/entries/#.p,
+        mkdir log/tile/#/#.p, mkdir log/tile/entries, mkdir log/tile/entries/#.p, mkdir memory/sealer, open
+        log.rebuilding/.checkpoint.new, open log.rebuilding/checkpoints/.#.new, open
+        log.rebuilding/tile/#/#.p/.#.new, open log.rebuilding/tile/#/.#.new, open
+        log.rebuilding/tile/entries/#.p/.#.new, open log.rebuilding/tile/entries/.#.new, rename to
+        log.aside-#/tile/#/#.p/#, rename to log.rebuilding/checkpoint, rename to log.rebuilding/checkpoints/#,
+        rename to log.rebuilding/tile/#/#, rename to log.rebuilding/tile/#/#.p/#, rename to
+        log.rebuilding/tile/entries/#, rename to log.rebuilding/tile/entries/#.p/#, rename to log/checkpoint,
+        rename to log/tile/#/#.p/#, rename to log/tile/entries/#, rename to log/tile/entries/#.p/#, rmdir
+        log.rebuilding
     """,
     "recording": """
-        COMMIT, DELETE FROM chain, DELETE FROM message, DELETE FROM outbox, DELETE FROM refused, INSERT INTO chain,
-        INSERT INTO key_news, INSERT INTO message, INSERT INTO outbox, INSERT INTO owner, UPDATE inbox SET,
-        make tables, mkdir spool
+        COMMIT, DELETE FROM chain, DELETE FROM message, DELETE FROM outbox, DELETE FROM refused, INSERT INTO
+        chain, INSERT INTO key_news, INSERT INTO message, INSERT INTO outbox, INSERT INTO owner, INSERT OR
+        IGNORE, UPDATE elsewhere SET, UPDATE inbox SET, make tables, mkdir spool
+    """,
+    "puttingback": """
+        COMMIT, DELETE FROM chain, INSERT INTO chain, INSERT INTO outbox, VACUUM INTO ?, flush alice.db.again,
+        flush folder ., mkdir ., rename to alice.db, unlink alice.db-shm, unlink alice.db-wal, unlink
+        alice.db.again
     """,
     "salvaging": """
         make tables, mkdir ., rename to alice.db.damaged-#, rename to alice.db.told-#, rename to alice.db.told-#-shm,
@@ -64,26 +103,37 @@ TABLE: dict[str, str] = {
 }
 
 STATEMENTS = "tests/faults/test_statements.py"
+RETENTION = "tests/retention/test_crashes.py"
+PURGE = "tests/end_to_end/test_purge.py"
 
 WHO_TESTS: dict[str, str] = {
     "core/tenuto/adapters/keyfiles.py": "founding",
+    "core/tenuto/adapters/keytreefile.py": "puncturing",
+    "core/tenuto/adapters/partitions.py": RETENTION,
     "core/tenuto/adapters/postgres.py": STATEMENTS,
+    "core/tenuto/adapters/shredding.py": PURGE,
+    "core/tenuto/archive/reading.py": PURGE,
+    "core/tenuto/archive/writing.py": RETENTION,
     "core/tenuto/cli/kafka.py": "(a password is staged, given to the broker, and renamed, as a key is by `rotating`)",
     "core/tenuto/cli/up.py": "(makes the key files that `registering` makes)",
     "core/tenuto/delivery.py": "tests/faults/test_publishing.py",
     "core/tenuto/drain.py": "tests/faults/test_publishing.py",
     "core/tenuto/embedded/child.py": "(the embedded parts' own files; nothing of the ledger is in them)",
     "core/tenuto/embedded/postgres.py": "(the embedded parts' own files; nothing of the ledger is in them)",
+    "core/tenuto/epochs.py": "shredding",
     "core/tenuto/founding.py": "founding",
     "core/tenuto/ingest.py": "tests/faults/test_append.py",
     "core/tenuto/log/durable.py": "sealing",
     "core/tenuto/log/tiles.py": "sealing",
     "core/tenuto/log/witness.py": "sealing",
     "core/tenuto/migrating.py": "(one transaction, by alembic)",
+    "core/tenuto/rebuilding.py": "rebuilding",
     "core/tenuto/registering.py": "registering",
+    "core/tenuto/retention.py": RETENTION,
     "core/tenuto/salvage.py": "salvaging",
     "core/tenuto/sealing.py": "sealing",
     "core/tenuto/spool.py": "recording",
+    "core/tenuto/spoolfile.py": "puttingback",
     "core/tenuto/supervising.py": "(addresses, written anew at every start)",
     "core/tenuto/trust.py": "founding",
     "projections/tenuto_projections/bundling.py": "bundling",

@@ -25,7 +25,7 @@ FORMS = {
 }  # fmt: skip
 ATTEMPTS_MAX = 5
 WRITES = re.compile(
-    r"write_durably\(|write_bytes\(|write_text\(|os\.fsync\(|\.rename\(|os\.link\(|\.open\(\"[wa]|create_key\(|\"COMMIT\"|"
+    r"write_durably\(|move_durably\(|puncture\(|write_bytes\(|write_text\(|os\.fsync\(|\.rename\(|os\.link\(|\.open\(\"[wa]|create_key\(|\"COMMIT\"|"
     r"engine\.begin\(|_publisher\.publish\(|_store\.append\(|connection\.transaction\(|"
     r"\.replace\((?:self\._|home|target|settings\.keys|keys /|path\b)"
 )

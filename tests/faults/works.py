@@ -7,26 +7,29 @@ to the end of a run without faults.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import shutil
+from contextlib import closing, suppress
 from pathlib import Path
+from uuid import UUID
 
-from nacl import bindings
-from tenuto.adapters import keyfiles
-from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.errors import NotConfigured
 from tenuto.events import MessageSent, ToolStarted
-from tenuto.founding import found, is_founded
+from tenuto.log.archive import CheckpointArchive
 from tenuto.log.note import open_note
 from tenuto.log.tiles import TileFolder
-from tenuto.registering import register, rotate
+from tenuto.rebuilding import rebuild
 from tenuto.salvage import Loss, losses_told, open_spool
 from tenuto.sealing import Sealer, cosigned_file
-from tenuto.spool import Spool
-from tenuto.trust import load_trust
+from tenuto.spool import Outgoing, Spool
+from tenuto.trust import Trust
 from tenuto_projections.siem.exporting import Exporter
 from tenuto_projections.siem.sinks import FileSink
-from tenuto_projections.verifying import Seen, load_seen, save_seen
+from tenuto_projections.verifying import load_seen, save_seen
+from tenuto_projections.walked import Seen
 
+from tests.faults.keyworks import ORIGIN, Founding, Puncturing, Registering, Rotating, Shredding
+from tests.faults.points import Crash
+from tests.faults.work import Work
 from tests.simulation.people import Stepped
 from tests.unit import sealers_home
 from tests.unit.bundle.world import two_runs
@@ -34,80 +37,12 @@ from tests.unit.door import mini_ledger
 from tests.unit.door.test_salvage import tear, written
 from tests.unit.siem.chronicle import grown
 from tests.unit.siem.exports import SIZE, cursor_of, export_file, exporter, positions
-from tests.unit.test_registering import ADA, LENA, Root
 from tests.written import CALL
 
-ORIGIN = "tenuto.test/faults"
-
-
-class Work:
-    """A piece of work on a home; what `__init__` does is there before it begins, and meets no fault."""
-
-    def __init__(self, home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True)
-        self.home = home
-
-    def restart(self) -> None:
-        """The process is dead; nothing of it is in memory any more."""
-
-    def do(self) -> None:
-        raise NotImplementedError
-
-    def end(self) -> object:
-        raise NotImplementedError
-
-
-class Founding(Work):
-    """`tenuto init`: five keys and the trust file."""
-
-    def do(self) -> None:
-        if not is_founded(self.home):
-            found(self.home, ORIGIN)
-
-    def end(self) -> object:
-        trust, keys = load_trust(self.home), self.home / "keys"
-        assert trust == load_trust(keys)
-        assert trust.root == keyfiles.load_signer(keys, "root").public_key
-        assert trust.log_key == keyfiles.load_log_signer(keys, ORIGIN).vkey
-        secret = keyfiles.load_epoch_secret(keys, trust.epoch)
-        assert trust.epoch_public_key == bindings.crypto_scalarmult_base(secret).hex()
-        assert not KeyTreeFile(keys).tree.gone
-        return sorted(str(file.relative_to(self.home)) for file in self.home.rglob("*"))
-
-
-class Registering(Work):
-    """`tenuto key add`: key files and their registrations. The ledger is another process, which meets no fault."""
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self.root, self.keys = Root(), home / "keys"
-        keyfiles.create_folder(self.keys)
-
-    def do(self) -> None:
-        register(self.root, self.root.keyring, self.keys, [ADA, LENA], 5.0)  # type: ignore[arg-type]
-
-    def end(self) -> object:
-        for person in (ADA, LENA):
-            assert self.root.keyring.current(person.author).key_id == keyfiles.load_signer(self.keys, person.author).key_id
-        return len(self.root.keyring.keys()), [type(event).__name__ for event in self.root.recorded]
-
-
-class Rotating(Registering):
-    """`tenuto key rotate`: the next key is made, recorded, and takes the place of the old one."""
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        super().do()
-        self.old = self.root.keyring.current(ADA.author).key_id
-
-    def do(self) -> None:
-        if keyfiles.load_signer(self.keys, ADA.author).key_id == self.old:
-            rotate(self.root, self.root.keyring, self.keys, ADA.author, 5.0)  # type: ignore[arg-type]
-
-    def end(self) -> object:
-        assert self.root.keyring.current(ADA.author).key_id != self.old
-        assert not (self.keys / f"{keyfiles.author_file(ADA.author)}.next").exists()
-        return super().end()
+REBUILT = Trust(
+    origin=sealers_home.ORIGIN, root_public_key="00" * 32, log_key=sealers_home.LOG.vkey, policy="", epoch=1,
+    epoch_public_key="00" * 32,
+)  # fmt: skip
 
 
 class Sealing(Work):
@@ -145,8 +80,48 @@ class Sealing(Work):
         cosigned = open_note(note, [sealers_home.LOG.verifier, self.witness.verifier])
         assert len(cosigned.signatures) == 2, "the witness has not cosigned what is published"
         state = [file.name for file in self.place.state.iterdir() if not file.name.startswith(".")]
+        memory = self.witness._witness.archive(sealers_home.ORIGIN)
+        for archive in (CheckpointArchive(self.place.state), CheckpointArchive(self.place.log)):
+            kept = dict(archive.notes(1, 258))
+            assert kept[258] == note
+            # A draw is made of these lines: none that the witness ever made may be missing.
+            for size, remembered in memory.notes(1, 258):
+                assert remembered.splitlines()[-1] in kept[size].splitlines(), f"the cosignature over {size} is withheld"
         assert cosigned_file(self.place.state).read_bytes() == note, "people are told of an older cosignature"
         return self.place.published(), sorted(state), sorted(str(file) for file in _visible(self.place.log))
+
+
+class Rebuilding(Work):
+    """`tenuto tiles rebuild`: a log folder of which one part is gone and another damaged is made again from the ledger."""
+
+    DAMAGED = "tile/0/001.p/44"
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.place = sealers_home.Home(home)
+        self.place.state = home / "memory" / "sealer"
+        witness = sealers_home.Bridge(sealers_home.near(home, "witness.test", self.place.clock))
+        self.place.ledger.write(300)
+        self.place.seal([witness])
+        self.whole = self._files()
+        shutil.rmtree(self.place.log / "tile" / "entries")
+        (self.place.log / "checkpoint").unlink()
+        (self.place.log / self.DAMAGED).write_bytes(b"damaged")
+
+    def do(self) -> None:
+        rebuild(self.place.ledger, TileFolder(self.place.log), self.home / "memory", trust=REBUILT)
+
+    def end(self) -> object:
+        assert self._files() == self.whole
+        aside = [file.read_bytes() for file in self.home.glob(f"log.aside-*/{self.DAMAGED}")]
+        assert aside == [b"damaged"], "what was there is put aside, never deleted"
+        self.place.check()
+        left = [one.name for one in self.home.iterdir() if one.name.startswith("log.rebuilding")]
+        assert left in ([], ["log.rebuilding"]), "what an attempt left is found by the next one"
+        return sorted(self._files())
+
+    def _files(self) -> dict[str, bytes]:
+        return {str(one): (self.place.log / one).read_bytes() for one in _visible(self.place.log)}
 
 
 class Recording(Work):
@@ -212,6 +187,53 @@ class Recording(Work):
         assert len({event.id for event in events}) == len(events)
         assert any(isinstance(event, ToolStarted) for event in events)
         assert set(self.received) == {str(self.message.id)}, "handed out until it is done, and nothing else is"
+
+
+class PuttingBack(Work):
+    """A spool whose file was deleted under its owner is put back with everything that was in it."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.path, self.died = home / "alice.db", False
+        self.spool: Spool | None = Spool(self.path)
+        self.spool.append(self._event(0))
+        self.path.unlink()
+
+    def restart(self) -> None:
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
+
+    def do(self) -> None:
+        if self.spool is None:
+            self.spool = Spool(self.path)
+        for _ in range(2):  # whoever was told that it cannot be put back tries again while it still has it open
+            try:
+                if self.spool.record_of(UUID(int=1)) is None:
+                    self.spool.append(self._event(1))
+            except Crash:
+                self.died = True
+                raise
+            except NotConfigured as told:
+                trouble = told
+            else:
+                return
+        raise trouble
+
+    def end(self) -> object:
+        self.restart()
+        with closing(Spool(self.path)) as spool:
+            found = [one.record for one in spool.pending(0, 10)]
+        kept, taken = self._event(0).record, self._event(1).record
+        # What was deleted lives on with the process that has it open, and dies with it if it dies before it is put back.
+        assert found == [kept, taken] or (self.died and found == [taken])
+        left = [file.name for file in self.home.iterdir() if file.name.endswith(".again")]
+        assert left in ([], ["alice.db.again"]), "what an attempt left is found by the next one"
+        return [file.name for file in self.home.iterdir() if file.suffix == ".db"]
+
+    @staticmethod
+    def _event(seq: int) -> Outgoing:
+        return Outgoing(UUID(int=9), seq, UUID(int=seq), bytes([seq]) * 32, 1, b"record %d" % seq, f"{seq:064x}")
 
 
 class Salvaging(Work):
@@ -304,5 +326,8 @@ def _visible(folder: Path) -> list[Path]:
 
 WORKS: dict[str, type[Work]] = {
     one.__name__.lower(): one
-    for one in (Founding, Registering, Rotating, Sealing, Recording, Salvaging, Seeing, Exporting, Bundling)
+    for one in (
+        Founding, Puncturing, Shredding, Registering, Rotating, Sealing, Rebuilding, Recording, PuttingBack, Salvaging,
+        Seeing, Exporting, Bundling,
+    )  # fmt: skip
 }

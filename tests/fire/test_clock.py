@@ -8,15 +8,28 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tenuto.approvals.fold import DECISIONS_PER_HOUR_MAX, Approvals
+from tenuto.approvals.fold import Approvals
+from tenuto.approvals.roster import DECISIONS_PER_HOUR_MAX
 from tenuto.clock import ClockWatch
-from tenuto.events import ApprovalRequested, ApprovalSigned, Event, RecordGap, RecordRefused
+from tenuto.documents import ApprovalCard
+from tenuto.events import (
+    ApprovalListed,
+    ApprovalRequested,
+    ApprovalSigned,
+    ApprovalViewed,
+    Event,
+    PolicyDecided,
+    RecordGap,
+    RecordRefused,
+    ToolRequested,
+)
 from tenuto_projections.anomalies.rules import Rules
 
 from tests.conftest import Database
 from tests.fire.door import Door
 from tests.fire.plant import Plant
-from tests.written import Author, Written
+from tests.reviewing import CONSOLE, committed, listed, shown
+from tests.written import Author, Written, register
 
 LONG, SHORT = 600.0, 0.5
 """Seconds for which a hole is waited: so long that no busy machine makes a gap of it, and so short that one comes."""
@@ -103,15 +116,31 @@ def test_a_hole_from_before_the_clock_was_set_back_is_given_up_after_its_bound_a
     assert door.session(author) == [0, 2]
 
 
-def asked(agent: Author, name: str, expires: datetime) -> Written:
-    return agent.write(
-        ApprovalRequested, approval=name, subject="terraform.plan", digest=DIGEST, tool="infra.apply",
-        resource="env/prod", initiator="ada", quorum=1, expires=expires,
+CARD = ApprovalCard(title="A plan", sentence="One thing changes.")
+
+
+def asked(agent: Author, name: str, expires: datetime) -> list[Written]:
+    """What an agent records before people can decide; the request comes last."""
+    target = {"tool": "infra.apply", "resource": "env/prod", "digest": DIGEST}
+    decision = {"effect": "allow", "rules": ("r",), "bundle": "b" * 64, "engine": "e", "obligation": "approval"}
+    written = [agent.write(ToolRequested, call=f"call-{name}", **target)]
+    written.append(agent.write(PolicyDecided, call=f"call-{name}", **decision))
+    cause = (written[-1].event.id,)
+    written += [agent.write(ApprovalListed, approval=name, digest=DIGEST, **part) for part in listed(CARD)]
+    request = agent.write(
+        ApprovalRequested, approval=name, subject="terraform.plan", initiator="ada", quorum=1, expires=expires,
+        call=f"call-{name}", cause=cause, **target, **committed(CARD),
     )  # fmt: skip
+    return [*written, request]
 
 
-def approved(reviewer: Author, name: str) -> Written:
-    return reviewer.write(ApprovalSigned, approval=name, digest=DIGEST, decision="approve")
+def approved(reviewer: Author, console: Author, asked: list[Written]) -> list[Written]:
+    """A vote by a reviewer to whom a console showed everything."""
+    request = asked[-1].event
+    assert isinstance(request, ApprovalRequested)
+    views, coverage = shown([one.event for one in asked], request, reviewer.name)
+    vote = {"approval": request.approval, "digest": DIGEST, "decision": "approve", "coverage": coverage}
+    return [*(console.write(ApprovalViewed, **view) for view in views), reviewer.write(ApprovalSigned, **vote)]
 
 
 def fold(door: Door) -> tuple[Approvals, datetime]:
@@ -125,15 +154,17 @@ def fold(door: Door) -> tuple[Approvals, datetime]:
 
 def test_caps_and_expiry_mean_the_same_after_the_clock_was_set(door: Door, clock: SetClock) -> None:
     """Both count in the ledger's time. A jump ahead ends what expired by it for good, and going back reopens nothing."""
-    agent, reviewer = Author("deployment"), Author("demo-reviewer")
-    bring(door, agent.open(), reviewer.open())
+    agent, reviewer, console = Author("deployment"), Author("demo-reviewer"), Author(CONSOLE)
+    bring(door, register(door.root, CONSOLE, "console"), agent.open(), reviewer.open())
+    bring(door, console.open())
     soon, later = clock.now() + timedelta(hours=1), clock.now() + 3 * DAY
     many = [f"card-{number}" for number in range(DECISIONS_PER_HOUR_MAX + 1)]
-    bring(door, asked(agent, "short", soon), *(asked(agent, name, later) for name in many))
+    cards = {name: asked(agent, name, soon if name == "short" else later) for name in ("short", *many)}
+    bring(door, *(one for card in cards.values() for one in card))
     clock.off += DAY
-    bring(door, approved(reviewer, many[0]))
+    bring(door, *approved(reviewer, console, cards[many[0]]))
     clock.off -= DAY + timedelta(hours=2)
-    bring(door, approved(reviewer, "short"), *(approved(reviewer, name) for name in many[1:]))
+    bring(door, *(one for name in ("short", *many[1:]) for one in approved(reviewer, console, cards[name])))
     approvals, now = fold(door)
     assert now > soon, "the ledger's time did not go back with the clock"
     assert approvals.standing("short", now).state == "expired"

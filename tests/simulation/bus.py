@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zlib
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from random import Random
 
 from tenuto.bus import BusRecord, Headers, OffsetGone, Place, TopicMissing, demand_fits
@@ -149,7 +150,7 @@ class HostileReader(MemoryReader):
         if not first <= self._next <= len(kept):
             raise OffsetGone(f"{self._topic} keeps the offsets {first} to {len(kept)}; {self._next} is not among them.")
         few = self._bus.chance("polls").randint(1, max(1, max_records))
-        found = [replace(record) for record in kept[self._next : self._next + min(few, max_records)]]
+        found = [copy(record) for record in kept[self._next : self._next + min(few, max_records)]]
         self._next += len(found)
         return found
 

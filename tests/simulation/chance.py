@@ -18,12 +18,12 @@ from unittest import mock
 from uuid import UUID
 
 from nacl import bindings
-from tenuto import delivery, drain, mailbox, recorder
+from tenuto import accounting, delivery, drain, mailbox, recorder
 
 from tests import written
 from tests.doubles import START
 
-WAITS = (delivery, drain, mailbox, recorder)
+WAITS = (accounting, delivery, drain, mailbox, recorder)
 FIRST_ID = 0x01900000_0000_7000_8000_000000000000
 
 

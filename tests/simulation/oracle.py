@@ -26,9 +26,10 @@ from tenuto.events import (
     RecordEquivocation,
     RecordGap,
     RecordRefused,
+    RecordUnaccounted,
     SessionOpened,
 )
-from tenuto.verification import Verified
+from tenuto.verified import Verified
 
 KEY_TROUBLE = {"unknown_key", "revoked_key", "entitlement"}
 
@@ -188,6 +189,8 @@ class Verdict:
                 yield f"a forged record stands in the ledger: {state[:80]!r}"
         for one in self.entries:
             event = one.event
+            if isinstance(event, RecordUnaccounted):
+                yield f"position {one.position}: {event.author} takes a session for lost, and no spool was ever lost"
             if event.id in self.oracle.said or (event.author == "ingest" and isinstance(event, SessionOpened)):
                 continue
             if event.author == "ingest":

@@ -10,16 +10,20 @@ from random import Random
 from typing import Any
 
 from tenuto.adapters import keyfiles
-from tenuto.documents import Reason
+from tenuto.documents import ApprovalCard, Reason
 from tenuto.enclosure import inbox_topic
 from tenuto.errors import Busy, NotConfigured, Refused
 from tenuto.events import (
     ApprovalConsumed,
+    ApprovalListed,
     ApprovalOpened,
     ApprovalRequested,
     ApprovalSigned,
+    ApprovalViewed,
     Event,
+    PolicyDecided,
     SessionOpened,
+    ToolRequested,
     ToolStarted,
 )
 from tenuto.keyring import Keyring, KeyringRefused
@@ -30,9 +34,12 @@ from tenuto.salvage import losses_told, open_spool
 from tenuto.signing import SeedSigner
 from tenuto.spool import SpoolFull
 
+from tests.reviewing import committed, listed
 from tests.simulation.processes import Process, folder_of
 from tests.written import CALL, DIGEST, Author, Written
 
+DIFF = "diff --git a/shop.py b/shop.py\n--- a/shop.py\n+++ b/shop.py\n@@ -1 +1 @@\n-old = 1\n+new = 1\n"
+CARD = ApprovalCard(title="Release", sentence="Release the shop.", diff=DIFF)
 EVERYTHING = 1_000_000
 ROOM = 200_000
 
@@ -52,6 +59,7 @@ class Stepped(Recorder):
             self.mailbox.pump(0)
         finally:
             self._heed(self.mailbox)
+            self.accounts.look()
 
     @property
     def spool(self) -> Any:
@@ -81,7 +89,7 @@ class AuthorProcess(Process):
                 new_id=world.dice.new_id, receipt_seconds=0.0,
             )  # fmt: skip
             recorder.room_seconds = 0.0
-            recorder._sealer._now = world.time.monotonic
+            recorder._writer._sealer._now = world.time.monotonic
             topic = inbox_topic(self.name)
             recorder.mailbox = Mailbox(
                 signer=signer, trust=world.trust, open_reader=lambda: world.bus.reader(topic, 0), spool=spool
@@ -170,13 +178,21 @@ class AuthorProcess(Process):
         known = self.world.approvals()
         granted = [name for name, one in known.items() if one.state == "granted" and one.request.event.author == self.name]
         if granted and self.draw.random() < 0.7:
-            call = recorder.new_call()
+            call = known[granted[0]].request.event.call
             return recorder.record(ApprovalConsumed, approval=granted[0], digest=DIGEST, call=call).kind
         expires = self.world.clock(self.name).now() + timedelta(seconds=self.draw.choice((60, 3600)))
+        call = CALL | {"call": recorder.new_call()}
+        asked = recorder.record(ToolRequested, **call)
+        decided = recorder.record(
+            PolicyDecided, call=call["call"], effect="allow", rules=("simulated",), bundle=DIGEST, engine="simulated/1",
+            obligation="approval", cause=(asked.id,),
+        )  # fmt: skip
+        about = {"approval": f"approval-{call['call']}", "digest": DIGEST}
+        for part in listed(CARD):
+            recorder.record(ApprovalListed, **about, **part)
         return recorder.record(
-            ApprovalRequested, approval=f"approval-{recorder.new_call()}", subject="deploy.release", digest=DIGEST,
-            tool="deploy", resource="service/checkout", initiator="somebody", quorum=self.draw.choice((1, 2)),
-            expires=expires,
+            ApprovalRequested, subject="deploy.release", initiator="somebody", quorum=self.draw.choice((1, 2)),
+            expires=expires, cause=(decided.id,), **(about | committed(CARD) | call),
         ).kind  # fmt: skip
 
 
@@ -187,10 +203,27 @@ class ReviewerProcess(AuthorProcess):
         known = [name for name, one in self.world.approvals().items() if one.state == "open"]
         if not known:
             return "nothing asked"
-        about = {"approval": self.draw.choice(known), "digest": DIGEST}
+        seen = [name for name in known if not self.world.coverage(name, self.name).sentence]
+        about = {"approval": self.draw.choice(seen or known), "digest": DIGEST}
         recorder.record(ApprovalOpened, **about)
+        covered = self.world.coverage(about["approval"], self.name)
+        if covered.sentence and self.draw.random() < 0.8:
+            return "has not seen everything"
         decision = self.draw.choices(("approve", "deny", "withdraw"), (6, 1, 1))[0]
-        return recorder.record(ApprovalSigned, decision=decision, **about).kind
+        return recorder.record(ApprovalSigned, decision=decision, coverage=covered.digest, **about).kind
+
+
+class ConsoleProcess(AuthorProcess):
+    """What reviewers look through: says what each of them had on screen, and for how long."""
+
+    def _speak(self, recorder: Stepped) -> str:
+        reviewers = [name for name, one in self.world.people.items() if isinstance(one, ReviewerProcess)]
+        for name, one in self.world.approvals().items():
+            for reviewer in reviewers if one.state == "open" else ():
+                for piece in self.world.coverage(name, reviewer).missing:
+                    view = {"approval": name, "digest": DIGEST, "piece": piece.digest, "reviewer": reviewer}
+                    recorder.record(ApprovalViewed, milliseconds=piece.milliseconds, **view)
+        return "shows what is open"
 
 
 @dataclass
@@ -329,7 +362,8 @@ class Forger(Process):
 
 def enrolments(world: Any) -> list[Enrolment]:
     """Who is to be known to the ledger."""
-    roles = {name: "reviewer" if isinstance(one, ReviewerProcess) else "agent" for name, one in world.people.items()}
+    kinds = {ReviewerProcess: "reviewer", ConsoleProcess: "console"}
+    roles = {name: kinds.get(type(one), "agent") for name, one in world.people.items()}
     return [
         Enrolment("ingest", "ingest", "operations"),
         *(Enrolment(name, role, f"owner-of-{name}") for name, role in roles.items()),  # type: ignore[arg-type]
@@ -337,4 +371,4 @@ def enrolments(world: Any) -> list[Enrolment]:
     ]
 
 
-__all__ = ["AuthorProcess", "Forger", "ReviewerProcess", "RootProcess", "TwoFaced", "enrolments"]
+__all__ = ["AuthorProcess", "ConsoleProcess", "Forger", "ReviewerProcess", "RootProcess", "TwoFaced", "enrolments"]

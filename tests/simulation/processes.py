@@ -30,7 +30,7 @@ from tenuto.log.witness import Witness
 from tenuto.log.witnessing import AddCheckpoint
 from tenuto.sealing import Published, Sealer
 from tenuto.settings import EVENTS_TOPIC
-from tenuto.verification import Verified
+from tenuto.verified import Verified
 
 from tests.faults.points import Crash
 
@@ -248,6 +248,13 @@ class Folded:
             self.events += page
             count += len(page)
         return count
+
+    def coverages(self) -> dict[str, Any]:
+        """What everybody has seen of every request."""
+        return {
+            name: {who: self.approvals.coverage(name, who) for who in self.approvals.viewers(name)}
+            for name in self.approvals.requests()
+        }
 
     def standings(self) -> dict[str, Any]:
         """Where every request stands at the time of the last event."""

@@ -19,7 +19,7 @@ from tests.simulation.real import RealDatabase
 from tests.simulation.run import Run, shrink, simulate
 
 STEPS = 1200
-SEEDS = (28, 110, 151, 7001, 7005, 7006)
+SEEDS = (10, 28, 110, 151, 7001, 7005, 7006)
 ROOT = Path(__file__).parents[2]
 
 

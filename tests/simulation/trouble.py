@@ -27,7 +27,7 @@ def disorder(world: World, draw: Random) -> None:
         return
     groups = (world.honest, world.ingests, [world.sealer], [world.delivery], world.readers, world.hostile)
     # Before ingest's own key is registered a forged record holds up what lies behind it, the registration among it.
-    weights = (10, 6, 3, 3, 2, 2 if world.hostile and world.watch.is_registered("ingest") else 0)
+    weights = (14, 8, 3, 3, 2, 2 if world.hostile and world.watch.is_registered("ingest") else 0)
     process = draw.choice(draw.choices(groups, weights)[0])
     if draw.random() < world.temper.faults / 10:
         world.counts["killed between steps"] += 1

@@ -12,12 +12,14 @@ from tenuto.envelope import split_state
 from tenuto.errors import Busy
 from tenuto.events import Event
 from tenuto.ledger import Recorded
+from tenuto.log.archive import CheckpointArchive, withheld
 from tenuto.log.checkpoint import parse_checkpoint
 from tenuto.log.merkle import Frontier, leaf_hash
 from tenuto.log.proof import consistency_proof, verify_consistency
 from tenuto.log.tiles import TileFolder, verify_tiles
+from tenuto.log.witnessing import parse_policy
 from tenuto.mailbox import Receipt
-from tenuto.verification import Verified
+from tenuto.verified import Verified
 
 from tests.check_ledger import check_ledger
 from tests.simulation.oracle import Verdict
@@ -161,9 +163,14 @@ class Watch:
         for witness in world.witnesses:
             cosigned = self.cosigned_by(witness)
             assert cosigned == (self.size, self.frontier.root()), f"{witness.verifier.name} cosigned {cosigned[0]}, not {self.size}"
+        shown, made = CheckpointArchive(world.log), world.witnesses[0].witness.archive(world.trust.origin)
+        assert withheld(shown, made, parse_policy(world.trust.policy), world.trust.origin, self.size) == [], "a cosignature is lost"
         one, other = (reader.part.standings() for reader in world.readers)
         assert one == other, "two readers fold the approvals differently"
+        seen, seen_by_other = (reader.part.coverages() for reader in world.readers)
+        assert seen == seen_by_other, "two readers fold what was seen differently"
         world.counts["approvals"] += len(one)
+        world.counts.update(f"approvals {standing.state}" for standing in one.values())
         verdict = Verdict(world.oracle, self.verified, world.temper.strict)
         verdict.judge()
         verdict.demand_evidence(self._carried)

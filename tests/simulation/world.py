@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from tenuto.adapters import keyfiles
+from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.adapters.memory import MemoryLedger, Rows
+from tenuto.approvals.coverage import Covered
 from tenuto.bus import BusRecord, TopicMissing
 from tenuto.errors import Busy, NotConfigured
 from tenuto.events import Event
@@ -30,6 +32,7 @@ from tenuto.registering import Enrolment
 from tenuto.settings import EVENTS_TOPIC
 
 from tests.faults.points import Crash, Fault, Points, faulty_disk
+from tests.reviewing import CONSOLE
 from tests.simulation import people, processes, trouble
 from tests.simulation.bus import GOOD, HostileBus
 from tests.simulation.chance import Dice, ProcessClock, SimulatedTime, governed
@@ -82,7 +85,7 @@ class World:
         self._stack.callback(self.database.close)
         self.trust = found(self.home, ORIGIN)
         self.keys, self.log = self.home / "keys", self.home / "tiles"
-        self.storage_key = keyfiles.load_storage_key(self.keys)
+        self.storage_key = KeyTreeFile(self.keys, now=self.time.monotonic)
         self.log_signer = keyfiles.load_log_signer(self.keys, ORIGIN)
         self.bus = HostileBus(self.dice, self.points, self.time, self.temper.partitions)
         self.watch = Watch(self, self.database.session())
@@ -105,6 +108,7 @@ class World:
             self.people[name] = people.AuthorProcess(self, name)
         for name in ("mira", "rolf"):
             self.people[name] = people.ReviewerProcess(self, name)
+        self.people[CONSOLE] = people.ConsoleProcess(self, CONSOLE)
         self.root = people.RootProcess(self, "root")
         keyfiles.create_key(self.keys, keyfiles.author_file("ingest"))
         self.ingests = [processes.IngestProcess(self, f"ingest-{number}") for number in range(self.temper.ingests)]
@@ -161,6 +165,10 @@ class World:
         """Where every request stands, as the first reader knows."""
         part = self.readers[0].part
         return {} if part is None else part.standings()
+
+    def coverage(self, approval: str, reviewer: str) -> Covered:
+        """What a reviewer has seen of a request that the first reader knows of."""
+        return self.readers[0].part.approvals.coverage(approval, reviewer)
 
     def carry(self, key: bytes, record: bytes) -> None:
         """Put a record on the bus without asking anybody."""
