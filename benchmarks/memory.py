@@ -25,6 +25,7 @@ from tenuto.intake.examining import Examiner
 from tenuto.intake.judging import Judge
 from tenuto.intake.testimony import Testimony
 from tenuto.intake.vault import Vault
+from tenuto.keytree import KeyTree
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
 from tenuto.log.merkle import Frontier, leaf_hash
 from tenuto.log.tiles import CHECKPOINT_FILE, TileFolder
@@ -65,7 +66,7 @@ def delivery(stack: ExitStack) -> Steps:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tenuto-memory-")))
     ledger, tiles, frontier = EndlessLedger(), TileFolder(folder), Frontier()
     follower = Follower(ledger, CheckpointFile(folder), TRUST)
-    door = Delivery(follower=follower, bus=EndlessTopic(), reader=ledger, hashes=tiles, storage_key=bytes(32))
+    door = Delivery(follower=follower, bus=EndlessTopic(), reader=ledger, hashes=tiles, storage_key=KeyTree.whole(bytes(32)))
     while True:
         entries = [one.entry for one in ledger.grow(SLICE_EVENTS)]
         tiles.apply(tiles.extension(frontier.size, entries))

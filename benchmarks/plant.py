@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from tenuto.adapters import keyfiles
 from tenuto.adapters.kafka import KafkaBus
+from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.adapters.postgres import PostgresLedger, open_datastore
 from tenuto.addresses import DATABASE
 from tenuto.bus import Bus
@@ -144,7 +145,7 @@ def open_door(
     keys = settings.keys
     secrets = {trust.epoch: keyfiles.load_epoch_secret(keys, trust.epoch)}
     judge = Judge(
-        examiner=Examiner(trust.origin, Vault(secrets, keyfiles.load_storage_key(keys)), pool),
+        examiner=Examiner(trust.origin, Vault(secrets, KeyTreeFile(keys)), pool),
         testimony=Testimony(keyfiles.load_signer(keys, "ingest"), trust.origin, new_uuid7),
         limits=Limits(batch_events=settings.batch_events),
     )

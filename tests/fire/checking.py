@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
-from tenuto.adapters import keyfiles
+from tenuto.adapters.keytreefile import KeyTreeFile
 from tenuto.clock import SystemClock
 from tenuto.events import RecordEquivocation, RecordGap, RecordRefused
 from tenuto.migrating import migrate, sqlalchemy_url
@@ -21,6 +21,7 @@ from tenuto.settings import Settings
 from tenuto.supervising import environment
 from tenuto.verification import Verified
 from tenuto.wiring import open_follower, role_url
+from tenuto_projections import copies
 from tenuto_projections.projection import Positions, Projector, digest
 from tenuto_projections.running import all_projections, catch_up
 from tenuto_projections.walked import Walked
@@ -49,7 +50,7 @@ def check_events(plant: Plant, *, evidence: bool = False) -> list[Verified]:
     check_parts(plant)
     reader = plant.reader()
     try:
-        verified = check_ledger(reader, plant.trust, storage_key=keyfiles.load_storage_key(plant.settings.keys))
+        verified = check_ledger(reader, plant.trust, storage_key=KeyTreeFile(plant.settings.keys))
     finally:
         reader.close()
     twice = [name for name, times in Counter(one.event.id for one in verified).items() if times > 1]
@@ -111,8 +112,9 @@ def check_read_models(plant: Plant) -> None:
     plant.postgres.create_vector(name)
     url = plant.postgres.url_of(name)
     migrate(url)
-    fresh = create_engine(sqlalchemy_url(url), poolclass=NullPool)
-    live = create_engine(sqlalchemy_url(role_url(plant.settings, "tenuto_reader")), poolclass=NullPool)
+    opened = {"poolclass": NullPool, "execution_options": copies.options(plant.settings)}
+    fresh = create_engine(sqlalchemy_url(url), **opened)
+    live = create_engine(sqlalchemy_url(role_url(plant.settings, "tenuto_reader")), **opened)
     follower = open_follower(plant.settings)
     walked = Walked(plant.trust, opens_payloads=True)
     catch_up(lambda: Projector(follower, fresh, all_projections(), Positions(), clock=SystemClock(), walked=walked))
