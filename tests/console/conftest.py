@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,21 @@ from tenuto.migrating import sqlalchemy_url
 
 from tests.console import hostile, story
 from tests.console.planted import Planted, plant_home
-from tests.console.running import Console, running_console
+from tests.console.running import Console, find_browser, open_browser, running_console
 
 TOLD = "console_told"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless browser for one file of tests; CI must have one."""
+    program = find_browser()
+    if program is None and os.environ.get("CI") == "true":
+        pytest.fail("CI needs a Chromium: install one, or name it in CHROMIUM.")
+    if program is None:
+        pytest.skip("No Chromium on this machine; name one in CHROMIUM.")
+    with open_browser(program) as running:
+        yield running
 
 
 @pytest.fixture

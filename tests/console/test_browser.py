@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,23 +15,12 @@ from tenuto.events.approval import ApprovalOpened, ApprovalSigned, ApprovalViewe
 
 from tests.console import hostile, story
 from tests.console.planted import Planted, digest
-from tests.console.running import Console, find_browser, open_browser
+from tests.console.running import Console
 
 SECONDS_MAX = 30.0
 WINDOW = {"width": 1440, "height": 900}
 BROKEN = re.compile("Traceback|Error:|Exception|Uncaught|Page not found|This app has encountered an error")
 WAITING = "worker-scale-1"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = find_browser()
-    if program is None and os.environ.get("CI") == "true":
-        pytest.fail("CI needs a Chromium: install one, or name it in CHROMIUM.")
-    if program is None:
-        pytest.skip("No Chromium on this machine; name one in CHROMIUM.")
-    with open_browser(program) as running:
-        yield running
 
 
 @dataclass

@@ -22,7 +22,7 @@ from tenuto.keyring import Key
 from tenuto.settings import Settings
 from tenuto_dashboard.commands import command_line
 
-from tests.console.running import ROOT, find_browser, free_port, open_browser
+from tests.console.running import ROOT, free_port
 from tests.doubles import START
 
 SCRIPT = Path(__file__).with_name("passkey_app.py")
@@ -50,17 +50,6 @@ class Page:
         while len(self.written()) == before and time.monotonic() < deadline:
             self.page.wait_for_timeout(50)
         return self.written()[before]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = find_browser()
-    if program is None and os.environ.get("CI") == "true":
-        pytest.fail("CI needs a Chromium: install one, or name it in CHROMIUM.")
-    if program is None:
-        pytest.skip("No Chromium on this machine; name one in CHROMIUM.")
-    with open_browser(program) as running:
-        yield running
 
 
 @dataclass(frozen=True)
