@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from tenuto.embedded import PartMissing
 
 from tests.fire.plant import Plant
+
+HERE = Path(__file__).parent
+_running: list[Plant] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """The plant is at work all the time, so it ends with its last test and not with the whole run."""
+    ended = yield
+    if nextitem is None or HERE not in nextitem.path.parents:
+        while _running:
+            _running.pop().__exit__()
+    return ended
 
 
 @pytest.fixture(scope="session")
@@ -20,5 +34,6 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"Apache Kafka is required in CI: {missing}", pytrace=False)
         pytest.skip(f"No Apache Kafka on this machine: {missing}")
+    _running.append(running)
     yield running
     running.__exit__()
