@@ -127,7 +127,7 @@ MANIFESTS = [
         format=1, origin=ORIGIN, asked=asked,
         events=tuple(Listed(position=place, why="asked", payload=bool(place % 2)) for place in range(count)),
     ).to_bytes()
-    for asked, count in ((Asked(run="pr-12"), 3), (Asked(event="9"), 1))
+    for asked, count in ((Asked(run="pr-12"), 3), (Asked(event=str(world.FIRST)), 1))
 ]  # fmt: skip
 RECORDS = [one.to_bytes() for one in world.ENVELOPES[-4:]]
 NOTES = [world.note(world.SIZE), world.note(world.SIZE, "w1", "w2"), world.note(5, "w3")]
@@ -136,9 +136,9 @@ TARGETS = [
     Target("envelope", RECORDS, ways.BYTES, lambda data: envelopes.parse(data).to_bytes()),
     Target("header", [one.header for one in world.ENVELOPES], ways.JSON, lambda data: headers.encode(headers.decode(data))),
     Target("door", RECORDS[1:], (*ways.BYTES, *ways.JSON), lambda data: admit(data, world.ring(), epoch_keys()[1], ORIGIN), signed=True),
-    Target("enclosure", [world.enclosure(9).to_bytes(), world.enclosure(3).to_bytes()], ways.BYTES,
+    Target("enclosure", [world.enclosure(world.FIRST).to_bytes(), world.enclosure(3).to_bytes()], ways.BYTES,
            lambda data: parse_enclosure(data).to_bytes()),
-    Target("delivered", [world.enclosure(9).to_bytes(), world.enclosure(10).to_bytes()], (*ways.BYTES, *ways.TEXT), _enclosed, signed=True),
+    Target("delivered", [world.enclosure(world.FIRST).to_bytes(), world.enclosure(world.FIRST + 1).to_bytes()], (*ways.BYTES, *ways.TEXT), _enclosed, signed=True),
     Target("entry", world.ENTRIES[-3:], ways.BYTES, _entry),
     Target("entries", [BUNDLE, join_bundle(world.ENTRIES[:2])], ways.BYTES, lambda data: join_bundle(split_bundle("a bundle", data))),
     Target("note", NOTES, ways.TEXT, _note),

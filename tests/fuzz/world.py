@@ -49,6 +49,8 @@ def started(plaintext: bytes, word: str) -> Envelope:
     return signed(tool_started(**with_payload(plaintext, commit), call=f"call-{word}"), payload)
 
 
+FIRST = len(key_events())
+"""Where the two events with payloads begin; before them stand the keys."""
 ENVELOPES = [*(signed(event) for event in key_events()), started(PLAINTEXT, "one"), started(SECOND, "two"), signed(tool_started())]
 MOMENTS = [START + timedelta(seconds=place) for place in range(len(ENVELOPES))]
 ENTRIES = [entry_bytes(micros(moment), one.state) for moment, one in zip(MOMENTS, ENVELOPES, strict=True)]
@@ -89,7 +91,7 @@ def ring() -> Keyring:
     return keyring
 
 
-PROOF = LogProof(9, inclusion_proof(9, SIZE, SOURCE), note(SIZE, "w1", "w2"), b"an aside").to_text()
+PROOF = LogProof(FIRST, inclusion_proof(FIRST, SIZE, SOURCE), note(SIZE, "w1", "w2"), b"an aside").to_text()
 OTHER_PROOF = LogProof(3, inclusion_proof(3, SIZE, SOURCE), note(SIZE)).to_text()
 REQUEST = AddCheckpoint(5, consistency_proof(5, SIZE, SOURCE), note(SIZE)).to_bytes()
 OTHER_REQUEST = AddCheckpoint(0, (), note(5)).to_bytes()
