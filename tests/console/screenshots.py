@@ -21,7 +21,7 @@ SETTLE_MS = 1500
 BYTES_MAX = 300_000
 PICTURES = {
     "console-inbox": ("/inbox", story.PARTNER.title),
-    "console-review": (f"/review?approval={story.GRAVEST}", "Who can reach it"),
+    "console-review": (f"/review?approval={story.GRAVEST}", "Piece by piece"),
     "console-run": (f"/runs?run={story.SHIPPED}", "Timeline"),
     "console-integrity": ("/integrity", "Verify it yourself"),
 }
