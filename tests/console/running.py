@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,11 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("planted_app.py")
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
+CLOSED_WHILE_OPENING = re.compile(
+    r"Exception in ASGI application\n"
+    r"(?:(?!.*(?:Exception in ASGI application|tenuto_dashboard)).*\n)*?"
+    r".*WebSocketDisconnected: Cannot call \"send\" once a close message has been sent\.\n"
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -53,8 +59,12 @@ class Console:
         return [(decode(line["header"].encode()), line["reason"] and Reason(text=line["reason"])) for line in read]
 
     def log(self) -> str:
-        """What the process said."""
-        return (self.home / "console.log").read_text("utf-8", "replace")
+        """What the process said, without what Streamlit 1.67 says when a tab closes before its connection has opened.
+
+        Its web server then closes a connection that is closed already, outside any page of ours. A defect in a page is
+        printed in other words, so that it still stands here.
+        """
+        return CLOSED_WHILE_OPENING.sub("", (self.home / "console.log").read_text("utf-8", "replace"))
 
 
 @contextmanager
