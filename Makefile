@@ -1,8 +1,10 @@
-# Everything happens in .venv, from requirements.lock, so that every machine runs the same versions.
+# Everything happens in .venv, from the two lock files, so that every machine runs the same versions. requirements-parts.lock
+# holds the large real parts that only tests run against.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+PARTS := $(VENV)/.parts
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 ARGS ?=
@@ -20,10 +22,10 @@ demo: $(STAMP) ## Take a real pull request down the whole road (ARGS=--unattende
 up: $(STAMP) ## Run all processes on this machine until Ctrl-C
 	@$(BIN)/tenuto up $(ARGS)
 
-test: $(STAMP) ## Run the whole test suite (ARGS are handed to pytest)
+test: $(PARTS) ## Run the whole test suite (ARGS are handed to pytest)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
-soak: $(STAMP) ## Run the long tests: simulated worlds and real parts under fire (SOAK_MINUTES=10 for each, SIMULATION_SEED)
+soak: $(PARTS) ## Run the long tests: simulated worlds and real parts under fire (SOAK_MINUTES=10 for each, SIMULATION_SEED)
 	@SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -s --timeout=0 tests/soak $(ARGS)
 
 lint: $(STAMP) ## Check style, types and the house rules
@@ -37,9 +39,11 @@ bench: $(STAMP) ## Measure against baselines in the same run and print the table
 kafka: $(STAMP) ## Start a real Apache Kafka (needs Java and Maven) until Ctrl-C
 	@$(BIN)/python -m tests.kafka.apache_kafka
 
-lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
+lock: $(STAMP) ## Resolve the dependencies anew into the two lock files
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group pyproject.toml:parts --generate-hashes \
+	  --constraint requirements.lock --no-emit-index-url --no-emit-find-links --no-header -o requirements-parts.lock
 
 clean: ## Remove the environment, caches and the demonstration's data
 	rm -rf $(VENV) .tenuto .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
@@ -52,3 +56,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+$(PARTS): $(STAMP) requirements-parts.lock
+	@echo "Adding the parts that tests run against (once; some 300 MB)"
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements-parts.lock
+	@touch $(PARTS)
