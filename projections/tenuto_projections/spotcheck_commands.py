@@ -50,10 +50,13 @@ def list_checks(
             state = check.state(folded.now)
             record = {
                 "approval": check.approval, "state": state, "position": check.position, "spent_at": stamp(check.at),
+                "overdue_after": stamp(check.overdue_from) if check.overdue_from and not check.by else None,
                 "approved_by": list(check.approved_by), "excluded": sorted(check.excluded), "by": check.by or None,
             }  # fmt: skip
             said = f"{check.approval}  approved by {', '.join(check.approved_by)}"
             said += f", looked at by {check.by}" if check.by else f"; not for {', '.join(sorted(check.excluded))}"
+            if state in ("due", "overdue") and check.overdue_from is not None:
+                said += f"; {'was' if state == 'overdue' else 'is'} due until {stamp(check.overdue_from)}"
             output.emit(record, [Text.assemble((f"{state:<9} ", _STYLES.get(state, "dim")), printable(said))])
         if not shown:
             shared._say("No approval wants a second look." if not every else "No approval was spent yet.")

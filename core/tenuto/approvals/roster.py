@@ -20,6 +20,7 @@ from ..events import (
     ReviewerEnrolled,
     ReviewerLimited,
 )
+from ..events.reviewer import SPOTCHECK_SECONDS
 from ..verified import Verified
 
 DECISIONS_PER_HOUR_MAX = 10
@@ -71,6 +72,7 @@ class Roster:
         """Start before the first event."""
         self.decisions_per_hour = DECISIONS_PER_HOUR_MAX
         self.escalate_after = timedelta(seconds=ESCALATE_SECONDS)
+        self.second_look_within = timedelta(seconds=SPOTCHECK_SECONDS)
         self._known: dict[str, Reviewer] = {}
         self._enrolled: dict[str, ReviewerEnrolled] = {}
 
@@ -107,6 +109,7 @@ class Roster:
         elif isinstance(event, ReviewerLimited):
             self.decisions_per_hour = event.decisions_per_hour
             self.escalate_after = timedelta(seconds=event.escalate_seconds)
+            self.second_look_within = timedelta(seconds=event.spotcheck_seconds)
 
     def _new(self, name: str, owner: str) -> Reviewer:
         return self._as_enrolled(Reviewer(name, owner))

@@ -7,7 +7,8 @@ The draw is made when an approval is spent, which happens once, so nobody can th
 over the draw witness's cosignature on the first checkpoint that covers the spending (`tenuto.log.archive`): nobody knows it
 before, and everybody can compute it after. The fold below takes the router's word for the ticket, no longer than its
 own arithmetic agrees; `redraw` is for whoever does not. A draw that does not come counts as drawn once it is overdue, so that
-withholding a checkpoint or an event gains nothing.
+withholding a checkpoint or an event gains nothing. How long a look may stay open is the ledger's word (`reviewer.limited`) at the
+time of the spending, so that no later setting makes an old one disappear.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ..events import ApprovalConsumed, SpotcheckDrawn, SpotcheckSigned
+from ..events.reviewer import SPOTCHECK_SECONDS
 from ..log.archive import Covering, first_covering
 from ..log.witnessing import Policy
 from ..verified import Verified
@@ -25,7 +27,7 @@ from .fold import Approvals
 from .roster import REVIEWER_ROLE
 
 CHANCE_PERCENT = 15
-OVERDUE_AFTER = timedelta(hours=24)
+OVERDUE_AFTER = timedelta(seconds=SPOTCHECK_SECONDS)
 DRAWING_ROLE = "router"
 _WHOLE = 1 << 256
 
@@ -35,6 +37,7 @@ class Spotcheck:
     """One spent approval. position, at: where and when it was spent. approved_by: the persons whose votes counted.
 
     excluded: persons who may not take the second look. drawn: None before the draw. finding, by: of the second look.
+    within: how long the draw may take, and then the look, before it is late.
     """
 
     approval: str
@@ -47,17 +50,30 @@ class Spotcheck:
     drawn_at: datetime | None = None
     finding: str = ""
     by: str = ""
+    within: timedelta = OVERDUE_AFTER
+
+    @property
+    def due_from(self) -> datetime | None:
+        """From when on somebody should look: the draw, or the moment at which it should have come; None if it was spared."""
+        if self.drawn is None:
+            return self.at + self.within
+        return self.drawn_at if self.drawn else None
+
+    @property
+    def overdue_from(self) -> datetime | None:
+        """After which moment an open one is overdue; None if it was spared."""
+        return None if self.due_from is None else self.due_from + self.within
 
     def state(self, now: datetime) -> str:
         """Return waiting (for the draw), spared, due, overdue, agreed or disagreed, as of the ledger time `now`."""
         if self.finding:
             return {"agree": "agreed", "disagree": "disagreed"}[self.finding]
-        if self.drawn is None:
-            return "due" if now - self.at > OVERDUE_AFTER else "waiting"
-        if not self.drawn:
+        due, late = self.due_from, self.overdue_from
+        if due is None or late is None:
             return "spared"
-        assert self.drawn_at is not None
-        return "overdue" if now - self.drawn_at > OVERDUE_AFTER else "due"
+        if self.drawn is None and now <= due:
+            return "waiting"
+        return "overdue" if now > late else "due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +158,9 @@ class Spotchecks:
         approved = tuple(dict.fromkeys(vote.owner for vote in standing.counting))
         excluded = frozenset({*approved, asked.event.initiator, asked.agent_owner})
         self._checks[event.approval] = Spotcheck(
-            event.approval, event.digest, verified.position, verified.recorded_at, approved, excluded
-        )
+            event.approval, event.digest, verified.position, verified.recorded_at, approved, excluded,
+            within=self._approvals.roster.second_look_within,
+        )  # fmt: skip
 
     def _draw(self, event: SpotcheckDrawn, verified: Verified) -> None:
         check = self._checks.get(event.approval)

@@ -43,12 +43,18 @@ def enrol(
 def limit(
     per_hour: Annotated[int, typer.Option(min=1, max=1000, help="Decisions of one reviewer in any sliding 60 minutes.")] = 10,
     escalate_seconds: Annotated[int, typer.Option(min=10, max=86_400, help="When an unanswered request goes on.")] = 900,
+    spotcheck_seconds: Annotated[
+        int, typer.Option(min=60, max=30 * 86_400, help="When a second look that nobody took is overdue.")
+    ] = 86_400,
 ) -> None:
-    """Set for everybody how much is decided in an hour, and when a request goes on to the next; nothing else sets it."""
+    """Set for everybody how much is decided in an hour, and when a request or a second look is late; nothing else sets it."""
     from ..events import ReviewerLimited
 
-    _record(ReviewerLimited, decisions_per_hour=per_hour, escalate_seconds=escalate_seconds)
+    _record(
+        ReviewerLimited, decisions_per_hour=per_hour, escalate_seconds=escalate_seconds, spotcheck_seconds=spotcheck_seconds
+    )
     typer.echo(f"Each reviewer decides {per_hour} times in any 60 minutes; after {escalate_seconds} seconds a request goes on.")
+    typer.echo(f"A second look that nobody took is overdue after {spotcheck_seconds} seconds.")
 
 
 def list_reviewers() -> None:

@@ -11,6 +11,7 @@ from .base import Event, Name
 ROLES_MAX = 8
 DAY_MINUTES = 1440
 DECISIONS_PER_HOUR_LIMIT = 1000
+SPOTCHECK_SECONDS = 86_400
 
 Minute = Annotated[int, msgspec.Meta(ge=0, lt=DAY_MINUTES)]
 
@@ -34,7 +35,10 @@ class ReviewerLimited(Event, frozen=True, kw_only=True, tag="reviewer.limited"):
     """The root sets how much a reviewer decides in any sliding 60 minutes, and when an unanswered request goes on.
 
     It holds from the next event on, for everybody, and what counted before stays counted. There is no other way to set it.
+
+    spotcheck_seconds: how long a second look may be left open until it is overdue, for approvals that are spent from here on.
     """
 
     decisions_per_hour: Annotated[int, msgspec.Meta(ge=1, le=DECISIONS_PER_HOUR_LIMIT)]
     escalate_seconds: Annotated[int, msgspec.Meta(ge=10, le=86_400)] = 900
+    spotcheck_seconds: Annotated[int, msgspec.Meta(ge=60, le=30 * 86_400)] = SPOTCHECK_SECONDS

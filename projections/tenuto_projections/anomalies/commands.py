@@ -17,6 +17,7 @@ def add_commands(app: typer.Typer) -> None:
 def watch() -> None:
     """Look for anomalies in what agents do and say until SIGTERM, and raise each as a signed alert, once."""
     verify_detect_extra()
+    from tenuto.clock import SystemClock
     from tenuto.running import run_until, stop_flag
     from tenuto.settings import load_settings
     from tenuto.telemetry import Telemetry
@@ -34,7 +35,7 @@ def watch() -> None:
         Telemetry("watch", settings.metrics_port) as telemetry,
         open_recorder(settings, AUTHOR, software=SOFTWARE) as recorder,
     ):
-        looking = Watch(follower, recorder)
+        looking = Watch(follower, recorder, SystemClock())
         run_until(stop, lambda: looking.catch_up(stop.is_set), telemetry, idle_seconds=IDLE_SECONDS)
 
 

@@ -38,6 +38,7 @@ RULES: Mapping[str, Rule] = {
     "ungated_call": Rule("critical", ("T7", "M29"), "A tool call went on without what must be on record before it."),
     "unreviewed": Rule("high", ("T1", "T7", "M29"), "A change went on without an approving decision of the review."),
     "unopened": Rule("high", ("T4", "M13"), "A reviewer approved what was never opened."),
+    "overdue_check": Rule("high", ("T4", "M14"), "A second look at an approval was not taken in time."),
     "refused_record": Rule("medium", ("T7", "M27", "M29"), "Ingest refused a record that somebody tried to pass off."),
     "repeated_refusals": Rule("high", ("T7", "M29"), "One author is refused again and again."),
     "equivocation": Rule("critical", ("T7", "M23", "M29"), "An author signed two events for one place in its chain."),

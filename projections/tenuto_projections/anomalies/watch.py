@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from tenuto.clock import Clock
 from tenuto.documents import AlertNote
 from tenuto.errors import Busy
 from tenuto.events import AlertRaised
@@ -27,6 +28,7 @@ from tenuto.verification import Verified
 
 from .finding import RULES, Finding
 from .model import MessageModel
+from .overdue import OverdueChecks
 from .rules import Rules
 
 AUTHOR = "anomaly-watch"
@@ -59,10 +61,10 @@ class Door(Protocol):
 class Watch:
     """One life of the watch. `follower` must be new, before the first event."""
 
-    def __init__(self, follower: Follower, door: Door) -> None:
-        """Nothing is read or raised yet."""
-        self._follower, self._door = follower, door
-        self._rules, self._model = Rules(), MessageModel()
+    def __init__(self, follower: Follower, door: Door, clock: Clock | None = None) -> None:
+        """Nothing is read or raised yet. With `clock`, what gets late while nothing is recorded is found then."""
+        self._follower, self._door, self._clock = follower, door, clock
+        self._rules, self._model, self._overdue = Rules(), MessageModel(), OverdueChecks()
         self._settled = False
         self._raised: set[str] = set()
         self._found: list[Finding] = []
@@ -82,6 +84,8 @@ class Watch:
             count += len(page)
             if stopping():
                 return count
+        if self._clock is not None:
+            self._found += self._overdue.late_at(self._clock.now())
         self._raise(stopping)
         self._confirm()
         return count
@@ -98,7 +102,7 @@ class Watch:
             if isinstance(verified.event, AlertRaised) and verified.event.author == self._door.author
         )
         by_rules = self._rules.take(page)
-        self._found += by_rules + self._model.take(page, by_rules)
+        self._found += by_rules + self._model.take(page, by_rules) + self._overdue.take(page)
 
     def _raise(self, stopping: Callable[[], bool]) -> None:
         self._found = sorted(self._found, key=lambda finding: finding.position)

@@ -53,7 +53,7 @@ def test_each_attack_is_found_by_its_rule_alone(
 
 def test_every_rule_has_an_attack_that_it_finds_and_every_judge_its_rule() -> None:
     assert {rule for _, rules, _ in ATTACKS for rule in rules} == {judge.__name__ for judge in JUDGES}
-    assert {judge.__name__ for judge in JUDGES} | {"outlier"} == set(RULES)
+    assert {judge.__name__ for judge in JUDGES} | {"outlier", "overdue_check"} == set(RULES)
 
 
 @pytest.mark.parametrize("page_events", [1, 7, 500])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tenuto.approvals.spotcheck import CHANCE_PERCENT, OVERDUE_AFTER, Spotchecks, is_drawn, redraw, ticket_of
-from tenuto.events import SpotcheckDrawn, SpotcheckSigned
+from tenuto.events import ReviewerLimited, SpotcheckDrawn, SpotcheckSigned
 from tenuto.log.archive import NotCovered
+from tenuto.log.checkpoint import Checkpoint
+from tenuto.log.note import Cosigner
 
 from tests.unit.log.test_archive import DRAW, ORIGIN, POLICY, folder, keep, note  # noqa: F401
 
@@ -70,6 +74,23 @@ def test_ten_thousand_draws_are_within_the_bounds_of_chance():
     tickets = (ticket_of(hashlib.sha256(f"{number}".encode()).digest() * 2, f"approval-{number}") for number in range(10_000))
     drawn = sum(map(is_drawn, tickets))
     assert abs(drawn - 1500) < 4 * math.sqrt(10_000 * 0.15 * 0.85)
+
+
+def test_ten_thousand_approvals_drawn_by_a_real_witness_are_within_the_bounds_of_chance():
+    """One checkpoint covers ten of them, as under load, so that names alone have to tell their tickets apart."""
+    witness = Cosigner("w1.example", b"1" * 32)
+    drawn = 0
+    for number in range(10_000):
+        if number % 10 == 0:
+            text = Checkpoint(ORIGIN, number + 1, hashlib.sha256(f"{number}".encode()).digest()).text()
+            cosignature = parse_signature(witness.cosign(text, 1_790_000_000 + number))
+        drawn += is_drawn(ticket_of(cosignature, f"approval-{number}"))
+    assert abs(drawn - 1500) < 4 * math.sqrt(10_000 * 0.15 * 0.85)
+
+
+def parse_signature(line: bytes) -> bytes:
+    """Timestamp and signature out of a note's signature line, without the four bytes that name the key."""
+    return base64.b64decode(line.split()[-1])[4:]
 
 
 def test_the_ticket_is_the_hash_of_cosignature_and_name():
@@ -140,6 +161,33 @@ def test_a_check_that_nobody_takes_is_overdue(spent):
     assert spent.state() == "overdue"
     spent.look()
     assert spent.state() == "agreed"
+
+
+def test_the_bound_is_the_ledgers_word_at_the_spending_and_holds_to_the_second(spent):
+    spent.root(ReviewerLimited, decisions_per_hour=10, spotcheck_seconds=600)
+    spent.spend("a2")
+    spent.draw(approval="a2")
+    spent.root(ReviewerLimited, decisions_per_hour=10, spotcheck_seconds=86_400)
+    drawn_at = spent.now
+    spent.now = drawn_at + timedelta(seconds=600)
+    assert spent.state("a2") == "due"
+    spent.wait(microseconds=1)
+    assert spent.state("a2") == "overdue"
+    assert spent.checks.find("a2").overdue_from == drawn_at + timedelta(seconds=600)
+    assert spent.state("a1") == "waiting", "what was spent under the longer bound keeps it"
+
+
+def test_withholding_the_draw_does_not_keep_a_check_from_being_overdue(spent):
+    spent.wait(seconds=2 * OVERDUE_AFTER.total_seconds())
+    assert spent.state() == "due"
+    spent.wait(seconds=1)
+    assert spent.state() == "overdue"
+
+
+def test_what_was_spared_is_never_overdue(spent):
+    spent.draw(SPARED)
+    spent.wait(days=90)
+    assert (spent.state(), spent.checks.find("a1").overdue_from) == ("spared", None)
 
 
 @pytest.mark.parametrize(

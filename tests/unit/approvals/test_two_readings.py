@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenuto.approvals import NotGranted
+from tenuto.approvals.desk import Desk
 from tenuto.approvals.fold import Approvals
 from tenuto.events import ApprovalRequested, ReviewerEnrolled, ReviewerLimited
+from tenuto.seeing import LedgerView
+from tenuto.verification import Verified
 
 from tests.unit.approvals.histories import AGENT_OWNER, DIGEST, INITIATOR, OTHER_DIGEST, PIECES, History
 from tests.unit.approvals.second import Reading
@@ -97,6 +101,40 @@ def test_two_readings_of_the_rules_agree_after_every_event(seed):
             assert counted == {vote.position for vote in reading.standing_votes(approval)}
             spent = reading.spent(approval)
             assert fold.consumed_by(approval) == (spent and spent.event.call)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_router_gate_and_fold_give_the_same_answer_wherever_the_pages_of_a_replay_end(seed):
+    """Three consumers of the one fold, each with a replay of its own that keeps the order: event by event, all at once, in pages."""
+    history, dice = told(moves_of(seed)), Random(seed)
+    pages = Pages(history.events, dice)
+    desk, gate = Desk(), LedgerView(pages, ledger_seconds=0.0, poll_seconds=0.0)  # type: ignore[arg-type]
+    for verified in history.events:
+        desk.apply(verified)
+    while pages.rest:
+        gate.settle()
+    again = Approvals()
+    for verified in history.events:
+        again.apply(verified)
+    for approval in history.fold.requests():
+        answers = [fold.standing(approval, history.now) for fold in (history.fold, again, desk.approvals, gate.approvals)]
+        assert all(answer == answers[0] for answer in answers)
+        assert len({fold.consumed_at(approval) for fold in (history.fold, again, desk.approvals, gate.approvals)}) == 1
+
+
+class Pages:
+    """A follower that hands out a history in pages of any length, several or none at a time."""
+
+    def __init__(self, events: list[Verified], dice: Random) -> None:
+        self.rest, self._dice = list(events), dice
+
+    def pages(self) -> Iterator[list[Verified]]:
+        for _ in range(self._dice.randint(0, 3)):
+            size = self._dice.randint(1, 9)
+            page, self.rest = self.rest[:size], self.rest[size:]
+            if page:
+                yield page
 
 
 @settings(max_examples=250, deadline=None)
