@@ -34,7 +34,7 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 ENTITLED: Mapping[str, frozenset[str]] = {
     "root": _OWN
     | {"key.registered", "key.epoch_opened", "key.epoch_destroyed", "policy.changed", "reviewer.enrolled", "reviewer.limited"}
-    | {"passkey.enrolled", "passkey.revoked", "retention.applied"}
+    | {"passkey.enrolled", "passkey.revoked", "reviewer.bound", "reviewer.unbound", "retention.applied"}
     | _HOLDS,
     "agent": _OWN | _AGENT,
     "gate": _OWN | _GATE,
@@ -46,9 +46,10 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},
     "console": _OWN
-    | {"approval.opened", "approval.viewed", "approval.signed", "passkey.offered"},
+    | {"approval.opened", "approval.viewed", "approval.signed", "spotcheck.signed", "passkey.offered"},
     "router": _OWN | {"approval.assigned", "spotcheck.drawn"},
-    "administrator": _OWN | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled"},
+    "administrator": _OWN
+    | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled", "reviewer.bound", "reviewer.unbound"},
     "custodian": _OWN | _HOLDS,
     "keeper": _OWN | _GATE | {"record.purged", "retention.applied"},
 }

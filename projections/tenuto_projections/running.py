@@ -16,13 +16,14 @@ from .losses import Losses
 from .projection import Projection, Projector, Rewound
 from .reviewing import Reviewing
 from .runs import Runs
+from .signers import Signers
 
 WAIT_SECONDS = 0.25
 
 
 def all_projections() -> tuple[Projection, ...]:
     """Return every read model, new, before the first event."""
-    return Runs(), Inbox(), Reviewing(), Fleet(), Counts(), Losses(), Alerts()
+    return Runs(), Inbox(), Reviewing(), Signers(), Fleet(), Counts(), Losses(), Alerts()
 
 
 def projection_named(name: str) -> Projection | None:

@@ -69,6 +69,8 @@ SENTENCES: dict[str, str] = {
     "reviewer.enrolled": "{author} enrols {reviewer} as a reviewer (roles: {roles}; active: {active}).",
     "reviewer.limited": "{author} lets each reviewer decide {decisions_per_hour} times in an hour.",
     "approval.revoked": "{author} takes {approval} back: {reason}.",
+    "reviewer.bound": "{author} says that whoever logs in as {identity} is {reviewer}.",
+    "reviewer.unbound": "{author} lets nobody be {reviewer} any more by logging in as {identity}: {reason}.",
     "passkey.offered": "{author} offers a passkey of {reviewer}, made on {web_origin}; somebody else has to enrol it.",
     "passkey.enrolled": "{author} lets a passkey sign for {reviewer}, who is {owner}.",
     "passkey.revoked": "{author} ends a passkey of {reviewer}: {reason}.",
@@ -99,10 +101,17 @@ SENTENCES: dict[str, str] = {
     "record.unaccounted": "{author} lost its spool: of its session {lost_session} the ledger has {last_seq} as the last event.",
 }
 
+CARRIED: dict[str, str] = {
+    "approval.signed": "{author} carries a decision of {reviewer}, signed by passkey, on {approval}: {decision}.",
+    "spotcheck.signed": "{author} carries a finding of {reviewer}, signed by passkey: on second sight of {approval}, {finding}.",
+}
+"""What is said where the event carries an assertion: who decided is not who wrote it."""
+
 
 def sentence(event: Event) -> str:
     """Return one sentence about the event; any text in it is a name of the closed alphabet or a number."""
-    return SENTENCES[event.kind].format_map(
+    carried = CARRIED.get(event.kind) if getattr(event, "assertion", None) is not None else None
+    return (carried or SENTENCES[event.kind]).format_map(
         {name: _said(value) for name, value in msgspec.structs.asdict(event).items()}
     )
 

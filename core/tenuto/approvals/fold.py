@@ -38,6 +38,7 @@ from ..events import (
     PasskeyEnrolled,
     PasskeyOffered,
     PasskeyRevoked,
+    SpotcheckSigned,
 )
 from ..verified import Verified
 from .coverage import Covered, Listing, PieceList, Views, committed_list, first_coverage
@@ -148,6 +149,8 @@ class Approvals:
         """Start before the first event."""
         self.roster = Roster()
         self.passkeys = Passkeys()
+        self.looker: Voter | None = None
+        """Who took the second look of the last `spotcheck.signed`; an assertion is used up once, so only this fold asks."""
         self._cases: dict[str, _Case] = {}
         self._policy = Decisions()
         self._listings: dict[tuple[str, str], Listing] = {}
@@ -171,6 +174,8 @@ class Approvals:
             self._view(event, verified)
         elif isinstance(event, ApprovalSigned):
             self._vote(event, verified)
+        elif isinstance(event, SpotcheckSigned):
+            self.looker = voter_of(event, verified.key, self.roster, self.passkeys)
         elif isinstance(event, ApprovalRevoked):
             case = self._cases.get(event.approval)
             if case and case.consumed is None and case.revoked is None and self._may_revoke(case, verified):

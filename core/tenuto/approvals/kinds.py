@@ -17,16 +17,19 @@ from ..events import (
     PasskeyOffered,
     PasskeyRevoked,
     PolicyDecided,
+    ReviewerBound,
     ReviewerEnrolled,
     ReviewerLimited,
+    ReviewerUnbound,
+    SpotcheckSigned,
     ToolFailed,
     ToolRequested,
     ToolStarted,
 )
 
 APPROVAL_KINDS: frozenset[type[Event]] = frozenset({
-    KeyRegistered, KeyRotated, KeyRevoked, ReviewerEnrolled, ReviewerLimited, PasskeyOffered, PasskeyEnrolled,
-    PasskeyRevoked, ToolRequested, PolicyDecided, ToolStarted, ToolFailed, ApprovalListed, ApprovalRequested,
-    ApprovalViewed, ApprovalSigned, ApprovalRevoked, ApprovalConsumed,
+    KeyRegistered, KeyRotated, KeyRevoked, ReviewerEnrolled, ReviewerLimited, ReviewerBound, ReviewerUnbound,
+    PasskeyOffered, PasskeyEnrolled, PasskeyRevoked, ToolRequested, PolicyDecided, ToolStarted, ToolFailed, ApprovalListed,
+    ApprovalRequested, ApprovalViewed, ApprovalSigned, ApprovalRevoked, ApprovalConsumed, SpotcheckSigned,
 })  # fmt: skip
 """The kinds that decide about approvals; all others change nothing here."""

@@ -22,7 +22,7 @@ from typing import Self
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from ..errors import Refused
-from ..events import ApprovalSigned, PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
+from ..events import ApprovalSigned, PasskeyEnrolled, PasskeyOffered, PasskeyRevoked, SpotcheckSigned
 from ..keyring import Key
 from ..signing import KeyRefused, verify_public_key
 
@@ -128,17 +128,21 @@ class Passkeys:
         self._passkeys[event.credential] = Passkey(offer, event.owner, position, offer.sign_count)
         return True
 
-    def use(self, event: ApprovalSigned, reviewer: str) -> None:
-        """Raise PasskeyRefused unless the event's assertion is `reviewer`'s over this decision; then it is used up."""
+    def use(self, event: ApprovalSigned | SpotcheckSigned, reviewer: str) -> None:
+        """Raise PasskeyRefused unless the event's assertion is `reviewer`'s over this decision; then it is used up.
+
+        What was decided tells a vote from a finding: no word is said in both.
+        """
         assertion = Assertion.parse(event.assertion or "")
         held = self._passkeys.get(assertion.credential)
         if held is None or held.offer.reviewer != reviewer:
             raise PasskeyRefused(f"{reviewer} has no such passkey.")
         if held.until is not None:
             raise PasskeyRefused(f"the passkey of {reviewer} was revoked at position {held.until}.")
+        said = (event.finding, None) if isinstance(event, SpotcheckSigned) else (event.decision, event.coverage)
         challenge = challenge_of(
-            event.log_origin, approval=event.approval, digest=event.digest, decision=event.decision,
-            coverage=event.coverage, reviewer=reviewer, nonce=assertion.nonce,
+            event.log_origin, approval=event.approval, digest=event.digest, decision=said[0], coverage=said[1],
+            reviewer=reviewer, nonce=assertion.nonce,
         )  # fmt: skip
         if challenge in self._used:
             raise PasskeyRefused(f"this signature of {reviewer} was used before.")

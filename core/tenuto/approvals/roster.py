@@ -17,11 +17,14 @@ from ..events import (
     KeyRotated,
     PasskeyEnrolled,
     PasskeyRevoked,
+    ReviewerBound,
     ReviewerEnrolled,
     ReviewerLimited,
+    ReviewerUnbound,
 )
 from ..events.reviewer import SPOTCHECK_SECONDS
 from ..verified import Verified
+from .identities import Identities
 
 DECISIONS_PER_HOUR_MAX = 10
 CAP_WINDOW = timedelta(minutes=60)
@@ -33,7 +36,10 @@ ROLE_OF_RISK = {"security_group": "security", "iam": "security", "public_endpoin
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """One reviewer. keys: how many valid ones. roles: None means all. shift: minutes of the UTC day, None means always."""
+    """One reviewer. keys: the valid ones. roles: None means all. shift: minutes of the UTC day, None means always.
+
+    passkey_only: whether a decision counts only by passkey.
+    """
 
     name: str
     owner: str
@@ -41,6 +47,7 @@ class Reviewer:
     roles: frozenset[str] | None = None
     shift: tuple[int, int] | None = None
     active: bool = True
+    passkey_only: bool = False
 
     def lacks(self, risks: Collection[str]) -> str:
         """Return a role that these risks ask for and this reviewer does not have, or ""."""
@@ -73,6 +80,7 @@ class Roster:
         self.decisions_per_hour = DECISIONS_PER_HOUR_MAX
         self.escalate_after = timedelta(seconds=ESCALATE_SECONDS)
         self.second_look_within = timedelta(seconds=SPOTCHECK_SECONDS)
+        self.identities = Identities()
         self._known: dict[str, Reviewer] = {}
         self._enrolled: dict[str, ReviewerEnrolled] = {}
 
@@ -106,6 +114,9 @@ class Roster:
             self._enrolled[event.reviewer] = event
             if event.reviewer in self._known:
                 self._set(self._as_enrolled(self._known[event.reviewer]))
+        elif isinstance(event, ReviewerBound | ReviewerUnbound):
+            named = self._known.get(event.reviewer)
+            self.identities.apply(event, verified.key, verified.position, owner=named.owner if named else event.reviewer)
         elif isinstance(event, ReviewerLimited):
             self.decisions_per_hour = event.decisions_per_hour
             self.escalate_after = timedelta(seconds=event.escalate_seconds)
@@ -120,7 +131,8 @@ class Roster:
             return reviewer
         whole = event.shift_start is None or event.shift_end is None or event.shift_start == event.shift_end
         shift = None if whole else (event.shift_start or 0, event.shift_end or 0)
-        return replace(reviewer, roles=frozenset(event.roles), shift=shift, active=event.active)
+        roles = frozenset(event.roles)
+        return replace(reviewer, roles=roles, shift=shift, active=event.active, passkey_only=event.passkey_only)
 
     def _set(self, reviewer: Reviewer) -> None:
         self._known[reviewer.name] = reviewer

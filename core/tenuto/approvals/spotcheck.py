@@ -24,7 +24,6 @@ from ..log.archive import Covering, first_covering
 from ..log.witnessing import Policy
 from ..verified import Verified
 from .fold import Approvals
-from .roster import REVIEWER_ROLE
 
 CHANCE_PERCENT = 15
 OVERDUE_AFTER = timedelta(seconds=SPOTCHECK_SECONDS)
@@ -172,10 +171,10 @@ class Spotchecks:
         self._checks[event.approval] = replace(check, drawn=event.drawn, drawn_at=verified.recorded_at)
 
     def _sign(self, event: SpotcheckSigned, verified: Verified) -> None:
-        check, key = self._checks.get(event.approval), verified.key
-        if check is None or check.digest != event.digest or check.state(verified.recorded_at) not in ("due", "overdue"):
+        check, looker = self._checks.get(event.approval), self._approvals.looker
+        if check is None or looker is None or check.digest != event.digest or check.state(verified.recorded_at) not in ("due", "overdue"):
             return
-        known = self._approvals.roster.find(event.author)
-        if key.role != REVIEWER_ROLE or key.owner in check.excluded or (known is not None and not known.active):
+        known = self._approvals.roster.find(looker.name)
+        if looker.fault or looker.owner in check.excluded or (known is not None and not known.active):
             return
-        self._checks[event.approval] = replace(check, finding=event.finding, by=key.owner)
+        self._checks[event.approval] = replace(check, finding=event.finding, by=looker.owner)

@@ -46,7 +46,7 @@ from .record import (
     RecordUnaccounted,
 )
 from .retention import RetentionApplied
-from .reviewer import ReviewerEnrolled, ReviewerLimited
+from .reviewer import ReviewerBound, ReviewerEnrolled, ReviewerLimited, ReviewerUnbound
 from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
 from .session import SessionClosed, SessionOpened
@@ -63,7 +63,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     PolicyDecided, PolicyChanged,
     ApprovalListed, ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
     ApprovalDenied, ApprovalExpired, ApprovalConsumed, ApprovalRevoked,
-    ReviewerEnrolled, ReviewerLimited,
+    ReviewerEnrolled, ReviewerLimited, ReviewerBound, ReviewerUnbound,
     SpotcheckDrawn, SpotcheckSigned,
     PasskeyOffered, PasskeyEnrolled, PasskeyRevoked,
     AlertRaised, AlertAcknowledged, AlertClosed,
@@ -139,8 +139,10 @@ __all__ = [
     "RecordSpooled",
     "RecordUnaccounted",
     "RetentionApplied",
+    "ReviewerBound",
     "ReviewerEnrolled",
     "ReviewerLimited",
+    "ReviewerUnbound",
     "RunFinished",
     "RunStarted",
     "SecretLeaked",

@@ -1,12 +1,12 @@
-"""Who reviews, when, and how much: the roster is events of the root, so a router can be checked by anybody."""
+"""Who reviews, when, how much, and by which login: the roster is events, so a router can be checked by anybody."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from .base import Event, Name
+from .base import Event, Hash, Name
 
 ROLES_MAX = 8
 DAY_MINUTES = 1440
@@ -21,7 +21,8 @@ class ReviewerEnrolled(Event, frozen=True, kw_only=True, tag="reviewer.enrolled"
 
     reviewer: the author, whose key is registered with the role reviewer. roles: such as `sre` or `security`.
     shift_start, shift_end: minutes of the day in UTC, the end not included; a shift may run past midnight, and without
-    one the reviewer is always on shift. active: whether anything is routed there and any decision counts.
+    one the reviewer is always on shift. active: whether anything is routed there and any decision counts. passkey_only: no
+    decision counts that was signed with a key of the reviewer's own, wherever that key lies.
     """
 
     reviewer: Name
@@ -29,6 +30,7 @@ class ReviewerEnrolled(Event, frozen=True, kw_only=True, tag="reviewer.enrolled"
     shift_start: Minute | None = None
     shift_end: Minute | None = None
     active: bool = True
+    passkey_only: bool = False
 
 
 class ReviewerLimited(Event, frozen=True, kw_only=True, tag="reviewer.limited"):
@@ -42,3 +44,23 @@ class ReviewerLimited(Event, frozen=True, kw_only=True, tag="reviewer.limited"):
     decisions_per_hour: Annotated[int, msgspec.Meta(ge=1, le=DECISIONS_PER_HOUR_LIMIT)]
     escalate_seconds: Annotated[int, msgspec.Meta(ge=10, le=86_400)] = 900
     spotcheck_seconds: Annotated[int, msgspec.Meta(ge=60, le=30 * 86_400)] = SPOTCHECK_SECONDS
+
+
+class ReviewerBound(Event, frozen=True, kw_only=True, tag="reviewer.bound"):
+    """An administrator says that whoever logs in with this identity is this reviewer. It says who, and permits nothing.
+
+    identity: a hash of the provider's name and the person's subject there (`tenuto.approvals.identities`), since a header is
+    kept for ever and names no accounts. The first binding of an identity stands until it is ended, and nobody binds the
+    reviewer whom he himself is.
+    """
+
+    reviewer: Name
+    identity: Hash
+
+
+class ReviewerUnbound(Event, frozen=True, kw_only=True, tag="reviewer.unbound"):
+    """From the next event on nobody is this reviewer by logging in with this identity."""
+
+    reviewer: Name
+    identity: Hash
+    reason: Literal["owner_left", "compromised", "mistake", "retired"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Count, Event, Hash, Name
+from .base import Assertion, Count, Event, Hash, Name
 
 
 class SpotcheckDrawn(Event, frozen=True, kw_only=True, tag="spotcheck.drawn"):
@@ -22,8 +22,13 @@ class SpotcheckDrawn(Event, frozen=True, kw_only=True, tag="spotcheck.drawn"):
 
 
 class SpotcheckSigned(Event, frozen=True, kw_only=True, tag="spotcheck.signed"):
-    """A second reviewer's finding about what was approved under this digest; the payload says why."""
+    """A second reviewer's finding about what was approved under this digest; the payload says why.
+
+    reviewer, assertion: whose finding a console carries, and the passkey's signature over it; both or neither.
+    """
 
     approval: Name
     digest: Hash
     finding: Literal["agree", "disagree"]
+    reviewer: Name | None = None
+    assertion: Assertion | None = None

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenuto.events import Event, PasskeyEnrolled, PasskeyOffered, PasskeyRevoked, ReviewerEnrolled, ReviewerLimited
+from tenuto.events import (
+    Event,
+    PasskeyEnrolled,
+    PasskeyOffered,
+    PasskeyRevoked,
+    ReviewerBound,
+    ReviewerEnrolled,
+    ReviewerLimited,
+    ReviewerUnbound,
+)
 
 from .ocsf_classes import ENTITY_MANAGEMENT, Mapped, NotMapped
 
@@ -12,12 +21,17 @@ from .ocsf_classes import ENTITY_MANAGEMENT, Mapped, NotMapped
 def reviewer_mapped(event: Event) -> Mapped:
     """Return what a reviewer may be asked for, or how much all of them decide, as Entity Management."""
     match event:
-        case ReviewerEnrolled(reviewer=name, roles=roles, active=active):
-            entity = _entity(name, "Reviewer", {"roles": roles, "active": active})
+        case ReviewerEnrolled(reviewer=name, roles=roles, active=active, passkey_only=passkey_only):
+            entity = _entity(name, "Reviewer", {"roles": roles, "active": active, "passkey_only": passkey_only})
             return Mapped(ENTITY_MANAGEMENT, "Update", {"entity": entity}, "Low")
         case ReviewerLimited(decisions_per_hour=limit, escalate_seconds=seconds):
             entity = _entity("reviewers", "Review limits", {"decisions_per_hour": limit, "escalate_seconds": seconds})
             return Mapped(ENTITY_MANAGEMENT, "Update", {"entity": entity}, "Medium")
+        case ReviewerBound(reviewer=name, identity=identity):
+            return Mapped(ENTITY_MANAGEMENT, "Create", {"entity": _entity(identity, "Login", {"reviewer": name})}, "Medium")
+        case ReviewerUnbound(reviewer=name, identity=identity, reason=reason):
+            entity = _entity(identity, "Login", {"reviewer": name, "reason": reason})
+            return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": entity}, "Medium")
     raise NotMapped(event.kind)
 
 

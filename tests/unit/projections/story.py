@@ -20,12 +20,18 @@ from tenuto.events import (
     ApprovalViewed,
     DecisionMade,
     Event,
+    PasskeyEnrolled,
+    PasskeyOffered,
+    PasskeyRevoked,
     PolicyDecided,
     RecordEquivocation,
     RecordLost,
     RecordRefused,
     RecordSpooled,
     RecordUnaccounted,
+    ReviewerBound,
+    ReviewerEnrolled,
+    ReviewerUnbound,
     RunFinished,
     SessionClosed,
     ToolFinished,
@@ -34,9 +40,11 @@ from tenuto.events import (
 )
 
 from tests.reviewing import CONSOLE, committed, listed, shown
+from tests.unit.approvals.authenticator import Authenticator
 
 from .written import DIGEST, WrittenLedger, start_run, uuid
 
+DEVICE = Authenticator()
 HOSTILE = "[red]\x1b[2Jboo\0[/red] \u202e <script>alert(1)</script>"
 PULL_REQUEST = PullRequest(repository="/srv/shop", title="Open port 443", author="ann", base="main", head="open-port")
 
@@ -53,6 +61,7 @@ def new_ledger() -> WrittenLedger:
     ledger.register("watch", "detector")
     ledger.register(CONSOLE, "console", "operations")
     ledger.register("router", "router", "operations")
+    ledger.register("ida", "administrator", "ida")
     return ledger
 
 
@@ -169,6 +178,22 @@ def wait(ledger: WrittenLedger) -> None:
     ledger.now += timedelta(minutes=20)
 
 
+def bind(ledger: WrittenLedger, reviewer: str = "lena") -> None:
+    ledger.write("ida", ReviewerBound, reviewer=reviewer, identity=DIGEST)
+
+
+def offer(ledger: WrittenLedger) -> None:
+    ledger.write(CONSOLE, PasskeyOffered, **DEVICE.offer("lena"))
+
+
+def enrol(ledger: WrittenLedger) -> None:
+    ledger.write("ida", PasskeyEnrolled, reviewer="lena", owner="lena", credential=DEVICE.credential)
+
+
+def end_passkey(ledger: WrittenLedger) -> None:
+    ledger.write("ida", PasskeyRevoked, reviewer="lena", credential=DEVICE.credential, reason="lost")
+
+
 MOVES: dict[str, Callable[[WrittenLedger], object]] = {
     "start": lambda ledger: start_run(ledger, "r1", PULL_REQUEST),
     "start other": lambda ledger: start_run(ledger, "r2"),
@@ -195,6 +220,12 @@ MOVES: dict[str, Callable[[WrittenLedger], object]] = {
     "lose": lose,
     "reopen": reopen,
     "finish": finish,
+    "bind": bind,
+    "unbind": lambda ledger: ledger.write("ida", ReviewerUnbound, reviewer="lena", identity=DIGEST, reason="mistake"),
+    "offer": offer,
+    "enrol": enrol,
+    "end passkey": end_passkey,
+    "relieve": lambda ledger: ledger.write("ida", ReviewerEnrolled, reviewer="eve", roles=("sre",), active=False, passkey_only=True),
     "purge": purge,
     "wait": wait,
 }

@@ -56,7 +56,7 @@ def test_a_rebuild_after_a_purge_equals_the_model_that_saw_the_payloads() -> Non
 @pytest.mark.parametrize("name", [model.name for model in all_projections()])
 def test_the_digest_of_a_model_changes_with_its_rows(name: str) -> None:
     place = [model.name for model in all_projections()].index(name)
-    fuller = tell("start", "request", "assign", "approve", "alert", "refuse", "lose").verified()
+    fuller = tell("start", "request", "assign", "approve", "alert", "refuse", "lose", "bind").verified()
     assert digests(tell().verified(), 500)[place] != digests(fuller, 500)[place]
 
 
