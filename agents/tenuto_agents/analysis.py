@@ -1,4 +1,4 @@
-"""Static analysis of the change, executing nothing of it and believing nothing of it (M3, M25).
+"""Static analysis of the change in the sandbox, executing nothing of it and believing nothing of it (M3, M24, M25).
 
 The files are written from git objects under neutral names into a folder of ours, so no configuration, plug-in, package
 layout or file name of the pull request reaches the analysers; suppressions (`noqa`, `nosec`) are ignored, since they would
@@ -22,7 +22,8 @@ from tenuto.documents import Finding
 from tenuto.errors import Refused
 
 from .change import Change, ChangedFile
-from .processes import Ended, run_tool
+from .processes import Ended
+from .sandbox import Box
 from .text import visible_line
 
 ANALYSIS_SECONDS_MAX = 60.0
@@ -50,11 +51,15 @@ class AnalysisRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What the analysers found. `analysed` are the files they read; `skipped` those that no analyser here reads."""
+    """What the analysers found. `analysed` are the files they read; `skipped` those that no analyser here reads.
+
+    sandbox: where they ran, `none` for nowhere.
+    """
 
     findings: tuple[Finding, ...]
     analysed: tuple[str, ...]
     skipped: tuple[str, ...]
+    sandbox: str
 
     @property
     def high(self) -> tuple[Finding, ...]:
@@ -62,40 +67,54 @@ class Analysis:
         return tuple(finding for finding in self.findings if finding.severity == "high")
 
 
-def analyse(change: Change) -> Analysis:
-    """Return the findings in the lines that `change` adds or alters; raises AnalysisRefused if any analyser failed."""
+def analyse(change: Change, box: Box) -> Analysis:
+    """Return the findings in the lines that `change` adds or alters, analysed in `box`.
+
+    Raises AnalysisRefused if any analyser failed, Breach if one was made to do something else.
+    """
     python = [file for file in change.files if file.path.endswith(PYTHON_SUFFIXES) and file.after is not None]
     skipped = tuple(file.shown for file in change.files if file not in python and file.after is not None)
     findings = [_not_plain(file) for file in change.files if not file.regular]
     if python:
-        findings += _analyse_python(python)
+        findings += _analyse_python(python, box)
     if len(findings) > FINDINGS_MAX:
         raise AnalysisRefused(f"There are {len(findings)} findings; more than {FINDINGS_MAX} are not reviewed. Split it.")
     ordered = sorted(findings, key=lambda one: (one.file, one.line, one.tool, one.rule))
-    return Analysis(tuple(ordered), tuple(file.shown for file in python), skipped)
+    return Analysis(tuple(ordered), tuple(file.shown for file in python), skipped, box.name)
 
 
-def _analyse_python(files: Sequence[ChangedFile]) -> list[Finding]:
+def _analyse_python(files: Sequence[ChangedFile], box: Box) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="tenuto-analysis-") as name:
         folder = Path(name)
         by_name = {f"f{number:04}.py": file for number, file in enumerate(files)}
         for neutral, file in by_name.items():
             (folder / neutral).write_bytes(file.after or b"")
-        ruff = _run("ruff", _RUFF, folder)
-        bandit = _run("bandit", _BANDIT, folder)
+        ruff = _run(box, [_ruff_program(), *_RUFF], folder)
+        # -I: neither the folder nor the environment can put a module in front of the analyser's own.
+        bandit = _run(box, [sys.executable, "-I", "-m", "bandit", *_BANDIT], folder)
         try:
             return [*_ruff_findings(_json(ruff, "ruff"), by_name), *_bandit_findings(_json(bandit, "bandit"), by_name)]
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise AnalysisRefused(f"An analyser wrote something that cannot be read: {error!r}.") from error
 
 
-def _run(tool: str, arguments: Sequence[str], folder: Path) -> Ended:
-    # -I: neither the folder nor the environment can put a module in front of the analyser's own.
-    ended = run_tool([sys.executable, "-I", "-m", tool, *arguments], folder=folder, seconds=ANALYSIS_SECONDS_MAX)
+def _run(box: Box, argv: Sequence[str], folder: Path) -> Ended:
+    ended = box.run(argv, folder=folder, seconds=ANALYSIS_SECONDS_MAX)
     if ended.code != 0:
+        tool = "bandit" if "bandit" in argv else "ruff"
         remedy = " Is the extra `agents` installed?" if b"No module named" in ended.stderr else ""
         raise AnalysisRefused(f"{tool} failed with code {ended.code}, so nothing was analysed: {ended.complaint()}{remedy}")
     return ended
+
+
+def _ruff_program() -> str:
+    """The program itself: `python -m ruff` would start it as a second one, which the sandbox does not let through."""
+    try:
+        from ruff import find_ruff_bin
+
+        return str(find_ruff_bin())
+    except (ImportError, FileNotFoundError) as error:
+        raise AnalysisRefused("ruff is not here, so nothing was analysed. Is the extra `agents` installed?") from error
 
 
 def _json(ended: Ended, tool: str) -> Any:

@@ -7,27 +7,32 @@ decides about infrastructure and production are policy and people, later on the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from tenuto.clock import NewId
-from tenuto.documents import Handover, PullRequest, Result, Review
-from tenuto.events import DecisionMade, Event
+from tenuto.documents import AlertNote, Handover, PullRequest, Result, Review
+from tenuto.events import AlertRaised, DecisionMade, Event
 from tenuto.gate import Action
 
 from .agent import Duty
 from .analysis import Analysis, analyse
 from .change import Change, change_digest, read_change
+from .clean import CleanFile, clean_files
 from .evidence import CODE_REVIEW, INFRASTRUCTURE, PIPELINE, Record, verify_submitted
 from .git import RepositoryRefused
 from .model import Model, ModelAnswer
 from .prompt import build_prompt
+from .sandbox import Box, Breach
 from .task import Task
 from .text import as_name
 
 TOPIC_REQUESTED, TOPIC_VERDICT = "review.requested", "review.verdict"
 READ_TOOL, ANALYSIS_TOOL = "git.diff", "analysis.run"
+WITHOUT_SANDBOX = "It ran without the sandbox"
+_BREACH_ALERTS_MAX = 4  # the run ends with the first; a flood in the box must not become one in the ledger
 
 
 class CodeReview:
@@ -35,9 +40,9 @@ class CodeReview:
 
     name = CODE_REVIEW
 
-    def __init__(self, model: Model, *, new_id: NewId) -> None:
-        """`model` gives the verdict; `new_id` makes each prompt unlike any other."""
-        self._model, self._new_id = model, new_id
+    def __init__(self, model: Model, box: Box, *, new_id: NewId) -> None:
+        """`model` gives the verdict, `box` is where the change is parsed; `new_id` makes each prompt unlike any other."""
+        self._model, self._box, self._new_id = model, box, new_id
 
     def duties(self) -> Mapping[str, Duty]:
         """Takes `review.requested` of the pipeline."""
@@ -48,8 +53,9 @@ class CodeReview:
         asked = handover.pull_request
         verify_submitted(Record(task.gate.events_of(task.run), task.gate.approvals), asked.base, asked.head)
         change = read_recorded(task, asked)
-        analysis = self._analyse(task, change)
-        prompt = build_prompt(change, analysis.findings, self._new_id())
+        with breaches_on_record(task, self._new_id):
+            analysis, clean = self._analyse(task, change)
+        prompt = build_prompt(change, clean, analysis.findings, self._new_id())
         answer = self._model.review(prompt)
         diverges = answer.verdict.verdict == "approve" and bool(analysis.high)
         decided = self._decide(task, change, analysis, prompt, answer)
@@ -64,14 +70,19 @@ class CodeReview:
             )  # fmt: skip
             task.hand_over(INFRASTRUCTURE, TOPIC_VERDICT, verdict, cause=(decided.id,))
 
-    def _analyse(self, task: Task, change: Change) -> Analysis:
-        def work() -> tuple[Analysis, Result]:
-            analysis = analyse(change)
+    def _analyse(self, task: Task, change: Change) -> tuple[Analysis, Mapping[str, CleanFile]]:
+        def work() -> tuple[tuple[Analysis, Mapping[str, CleanFile]], Result]:
+            analysis = analyse(change, self._box)
+            clean = clean_files(change.files, self._box)
             text = f"{len(analysis.findings)} findings in {len(analysis.analysed)} files; {len(analysis.skipped)} not analysed."
-            return analysis, Result(text=text, values={"analysed": analysis.analysed, "skipped": analysis.skipped})
+            if analysis.sandbox == "none":
+                text += f" {WITHOUT_SANDBOX}: this machine has none."
+            values = {"analysed": analysis.analysed, "skipped": analysis.skipped, "sandbox": analysis.sandbox}
+            return (analysis, clean), Result(text=text, values=values)
 
         resource = repository_resource(change.repository)
-        action = Action(tool=ANALYSIS_TOOL, resource=resource, digest=change.digest, arguments={"head": change.head})
+        arguments = {"head": change.head, "sandbox": self._box.name}
+        action = Action(tool=ANALYSIS_TOOL, resource=resource, digest=change.digest, arguments=arguments)
         return task.act(action, work).value
 
     def _decide(self, task: Task, change: Change, analysis: Analysis, prompt: str, answer: ModelAnswer) -> Event:
@@ -86,6 +97,21 @@ class CodeReview:
             findings=len(analysis.findings), diverges=verdict.verdict == "approve" and bool(analysis.high),
             evidence=(_sha256(change.diff.encode()), _sha256(msgspec.json.encode(analysis.findings))),
         )  # fmt: skip
+
+
+@contextmanager
+def breaches_on_record(task: Task, new_id: NewId) -> Iterator[None]:
+    """Raise an alert for what the sandbox's watcher saw in the block, then let the refusal go on (M26)."""
+    try:
+        yield
+    except Breach as breach:
+        for sighting in breach.sightings[:_BREACH_ALERTS_MAX]:
+            note = AlertNote(sentence=f"In the review sandbox something tried {sighting}. It was denied.")
+            task.record(
+                AlertRaised, document=note, refs=("T6", "M24", "M25", "M26"), alert=f"sandbox-{new_id()}", detector="sandbox",
+                version="1", rule=f"sandbox.{sighting.call}", severity="critical", score=1000, suspect=task.run, evidence=task.cause,
+            )  # fmt: skip
+        raise
 
 
 def read_recorded(task: Task, asked: PullRequest) -> Change:

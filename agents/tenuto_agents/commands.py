@@ -68,10 +68,11 @@ def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> Co
     from .deployment import Deployment
     from .infrastructure import Infrastructure
     from .model import load_model
+    from .sandbox import open_box
     from .terraform import find_terraform
 
     if name == "code-review":
-        return CodeReview(load_model(settings.model), new_id=new_uuid7)
+        return CodeReview(load_model(settings.model), open_box(required=settings.sandbox == "required"), new_id=new_uuid7)
     if name == "infrastructure":
         return Infrastructure(terraform=find_terraform(), state=settings.state / "terraform", adopt_base=adopt_base)
     if name == "deployment":

@@ -14,7 +14,7 @@ from pathlib import Path
 from tenuto.errors import Refused
 
 from .git import Entry, Repository
-from .prompt import strip_hcl
+from .hcl import strip_hcl
 from .text import visible_line
 
 CONFIGURATION_FILES_MAX = 200

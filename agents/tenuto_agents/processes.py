@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,26 +51,34 @@ def run_tool(
     folder: Path,
     seconds: float,
     environment: Mapping[str, str] | None = None,
+    keep: Sequence[int] = (),
+    attend: Callable[[int], None] | None = None,
 ) -> Ended:
     """Run `argv` in `folder` without standard input and return how it ended.
 
-    The environment is given whole; without one it is PATH and a neutral locale. Raises ToolMissing, ToolTimedOut (after
-    killing the process group) or ToolOutputTooLarge.
+    The environment is given whole; without one it is PATH and a neutral locale. keep: descriptors that it inherits. attend:
+    called with its process group once it is started, and what it raises ends the tool. Raises ToolMissing, ToolTimedOut
+    (after killing the process group) or ToolOutputTooLarge.
     """
     env = {"PATH": SAFE_PATH, "LC_ALL": "C", "HOME": str(folder), **(environment or {})}
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         try:
             child = subprocess.Popen(
-                argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
-            )
+                argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
+                pass_fds=keep,
+            )  # fmt: skip
         except FileNotFoundError:
             raise ToolMissing(f"The program {argv[0]} is not on this machine.") from None
-        _await(child, argv, seconds)
+        _await(child, argv, seconds, attend)
         return Ended(child.returncode, _read(stdout.fileno(), argv), _read(stderr.fileno(), argv))
 
 
-def _await(child: subprocess.Popen[bytes], argv: Sequence[str], seconds: float) -> None:
+def _await(
+    child: subprocess.Popen[bytes], argv: Sequence[str], seconds: float, attend: Callable[[int], None] | None
+) -> None:
     try:
+        if attend is not None:
+            attend(child.pid)
         child.wait(seconds)
     except subprocess.TimeoutExpired:
         raise ToolTimedOut(f"{Path(argv[0]).name} did not end within {seconds:g} seconds and was killed.") from None

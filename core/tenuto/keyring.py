@@ -28,7 +28,7 @@ _HOLDS = frozenset({"hold.placed", "hold.lifted"})
 _AGENT = _GATE | _MESSAGES | frozenset({
     "decision.made", "run.finished", "deployment.started", "deployment.healthy", "deployment.unhealthy",
     "deployment.rolled_back", "deployment.quarantined", "drift.detected", "drift.reverted", "secret.leaked",
-    "secret.rotated", "secret.purged",
+    "secret.rotated", "secret.purged", "alert.raised",
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     console_port: int = Field(8501, ge=0, le=65535, description="Port of the approval console.")
     console_address: str = Field("127.0.0.1", description="Address the console listens on.")
     model: str = Field("scripted", description="scripted, gullible, or a provider model such as `openai:gpt-5`.")
+    sandbox: Literal["required", "optional"] = Field(
+        "required", description="optional: a machine without bubblewrap reviews without it and says so; for demonstrations."
+    )
     reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for, until people log in.")
     archive: Path | None = Field(None, description="Folder of what retention takes out of the database; else in the home.")
     witness_url: str | None = Field(None, description="Where this home's own witness answers; the sealer asks it there.")

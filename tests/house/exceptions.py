@@ -14,6 +14,7 @@ VAGUE_NAMES: Mapping[str, str] = {
 
 BROAD_EXCEPTS: Mapping[str, str] = {
     "agents/tenuto_agents/agent.py": "the outermost loop: a defect ends the process, after it is on record",
+    "agents/tenuto_agents/sandbox/watching.py": "the outermost loop of the watcher: a defect ends the box that it watches",
 }
 
 # Folder, file or `file::name` -> why it may ask the machine itself.
@@ -24,6 +25,7 @@ ASKS_THE_MACHINE: Mapping[str, str] = {
     "core/tenuto/cli/": "the border to the person at the terminal",
     "core/tenuto/wiring.py": "chooses the real parts",
     "core/tenuto/embedded/": "starts foreign programs",
+    "agents/tenuto_agents/sandbox/escapes.py::os.environ": "an attack that looks for tokens there",
     "dashboard/tenuto_dashboard/commands.py::os.environ": "hands the environment on to Streamlit",
 }
 

@@ -58,7 +58,10 @@ def demo(
     from ..embedded.child import demand_free
     from ..supervising import Platform
 
-    settings = load_settings(console_port=port, reviewer=None if "TENUTO_REVIEWER" in os.environ else REVIEWER)
+    settings = load_settings(
+        console_port=port, reviewer=None if "TENUTO_REVIEWER" in os.environ else REVIEWER,
+        sandbox=None if "TENUTO_SANDBOX" in os.environ else "optional",
+    )  # fmt: skip
     _demand_programs()
     if repo is not None:
         _demand_revisions(repo, base, head)

@@ -11,7 +11,7 @@ from rich.text import Text
 from ..documents import Result, from_payload
 from ..embedded import PartFailed
 from ..errors import Refused
-from ..events import RunFinished
+from ..events import RunFinished, ToolFinished
 from ..following import Follower
 from ..verification import Verified
 from ..wiring import open_recorder
@@ -86,9 +86,21 @@ class Progress:
         line = Text(f"{verified.recorded_at:%H:%M:%S} {verified.position:>5}  {event.author:20} ")
         line.append(f"{event.kind:20}", COLOURS.get(event.kind.partition(".")[0], ""))
         line.append(" " + told(verified))
+        if without_sandbox(verified):
+            line.append("  without a sandbox: this machine has no bubblewrap", "bold red")
         if verified.key.insecure_demo:
             line.append("  insecure demo key", "bold red")
         self._console.print(line)
+
+
+def without_sandbox(verified: Verified) -> bool:
+    """Whether a finished tool says of itself that what strangers wrote was read outside of a sandbox."""
+    if not isinstance(verified.event, ToolFinished):
+        return False
+    try:
+        return from_payload(verified.payload, Result).values.get("sandbox") == "none"
+    except Refused:
+        return False
 
 
 def verdict(verified: Verified, finished: RunFinished) -> Text:

@@ -12,16 +12,18 @@ from tenuto_agents import analysis
 from tenuto_agents.analysis import AnalysisRefused, analyse
 from tenuto_agents.change import read_change
 from tenuto_agents.processes import Ended, ToolTimedOut, run_tool
+from tenuto_agents.sandbox import open_box
 
 from tests.unit.agents.repositories import Scratch
 
+BOX = open_box(required=False)
 SHELL = "import subprocess\n\n\ndef run(x):\n    subprocess.run(x, shell=True)\n"
 
 
 def analysed(tmp_path: Path, files: dict[str, str | bytes], base: dict[str, str | bytes] | None = None) -> analysis.Analysis:
     scratch = Scratch(tmp_path / "repo", base)
     scratch.commit(files)
-    return analyse(read_change(scratch.path, "main", "change"))
+    return analyse(read_change(scratch.path, "main", "change"), BOX)
 
 
 def test_a_shell_is_found_by_both_analysers(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_configuration_and_suppressions_of_the_pull_request_are_ignored(tmp_path
         (scratch.path / name).write_bytes(content.encode() if isinstance(content, str) else content)
     scratch.git("add", "-A", "--force")
     scratch.git("commit", "-q", "-m", "m")
-    found = analyse(read_change(scratch.path, "main", "change"))
+    found = analyse(read_change(scratch.path, "main", "change"), BOX)
     assert {one.tool for one in found.high if one.file == "pkg/a.py"} == {"ruff", "bandit"}
 
 
@@ -73,7 +75,7 @@ def test_a_link_is_a_grave_finding_and_its_target_is_not_read(tmp_path: Path) ->
     scratch = Scratch(tmp_path / "repo")
     os.symlink("/etc/passwd", scratch.path / "a.py")
     scratch.commit({})
-    found = analyse(read_change(scratch.path, "main", "change"))
+    found = analyse(read_change(scratch.path, "main", "change"), BOX)
     assert [one.rule for one in found.high] == ["not-a-plain-file"]
     assert found.analysed == ()
 
@@ -99,7 +101,7 @@ def test_an_odd_file_name_never_becomes_a_path(tmp_path: Path) -> None:
 def test_an_analyser_that_fails_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: Ended, sentence: str
 ) -> None:
-    monkeypatch.setattr(analysis, "run_tool", lambda *_, **__: ended)
+    monkeypatch.setattr(type(BOX), "run", lambda *_, **__: ended)
     with pytest.raises(AnalysisRefused, match=sentence):
         analysed(tmp_path, {"a.py": "x = 1\n"})
 

@@ -14,12 +14,15 @@ from pydantic_ai.models.test import TestModel as CannedModel
 from tenuto.errors import Busy, NotConfigured
 from tenuto_agents.analysis import analyse
 from tenuto_agents.change import read_change
+from tenuto_agents.clean import clean_files
 from tenuto_agents.model import load_model, parse_answer
 from tenuto_agents.model.answer import RESPONSE_BYTES_MAX
 from tenuto_agents.model.provider import ProviderModel
 from tenuto_agents.prompt import build_prompt
 from tenuto_agents.sample import HONEST, HOSTILE, MAIN, create_sample
+from tenuto_agents.sandbox import open_box
 
+BOX = open_box(required=False)
 GOOD = '{"verdict": "approve", "confidence": 900, "reasoning": "fine"}'
 
 
@@ -27,7 +30,10 @@ GOOD = '{"verdict": "approve", "confidence": 900, "reasoning": "fine"}'
 def prompts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     sample = create_sample(tmp_path_factory.mktemp("model") / "shop")
     changes = {head: read_change(sample.path, MAIN, head) for head in (HONEST, HOSTILE)}
-    return {head: build_prompt(change, analyse(change).findings, UUID(int=1)) for head, change in changes.items()}
+    return {
+        head: build_prompt(change, clean_files(change.files, BOX), analyse(change, BOX).findings, UUID(int=1))
+        for head, change in changes.items()
+    }
 
 
 def test_an_answer_in_the_schema_is_taken() -> None:

@@ -14,7 +14,7 @@ from tenuto_projections.anomalies.road import NEEDS, REVIEW, REVIEWED_TOOLS, REV
 
 def test_the_road_is_what_the_agents_take_as_their_duty() -> None:
     agents = (
-        CodeReview(None, new_id=new_uuid7),  # type: ignore[arg-type]
+        CodeReview(None, None, new_id=new_uuid7),  # type: ignore[arg-type]
         Infrastructure(terraform=None, state=Path("nowhere")),
         Deployment(Path("nowhere")),
     )
