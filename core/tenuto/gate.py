@@ -2,7 +2,8 @@
 
 One call goes through these steps, with the same numbers in the code:
 
- 1. what is asked for goes on record: tool, resource, digest, arguments
+ 1. what is asked for goes on record: tool, resource, digest, arguments; it ends here while the outcome of an earlier call
+    of the same author, of this tool on this resource, is unknown and no person has said how it ended (`outcomes`)
  2. policy decides; an error, an undefined answer and no rule at all are a deny; the decision goes on record
  3. if policy or the risks demand it, people are asked: what they have to see is listed piece by piece, then the request
     goes on record, and the gate waits until the ledger says granted, denied, expired or revoked
@@ -150,9 +151,11 @@ class Gate:
         """Go on with what `request` asked for, from where the ledger says that it stands: steps 4 to 7.
 
         `execute` may have run before, in a process that died: only an action that does no harm when it is repeated may
-        come here. Policy is asked again before the approval is spent. Raises Busy while people have not decided, and
-        like `run`.
+        come here. Once its end is on record it is not begun again. Policy is asked again before the approval is spent.
+        Raises Busy while people have not decided, and like `run`.
         """
+        # An end that this author recorded a moment ago, or in an earlier life, must be in sight before anything is repeated.
+        self._recorder.flush(self._patience.ledger_seconds)
         self._view.settle()
         before = {type(one.event): one.event for one in reversed(self._of_call(asked))}
         requested = before.get(ToolRequested)
@@ -160,6 +163,7 @@ class Gate:
             raise ActionRefused(f"{asked.approval} is not a request of {self._recorder.author} whose call is on record.")
         call = Call(action, requested.call, asked.run or "")
         try:
+            _demand_same(asked, action, ended=ToolFinished in before)
             cleared = before.get(ApprovalConsumed) or self._clear_again(call, asked, requested)  # (4)
             started = before.get(ToolStarted) or self._start(call, cleared)  # (5)
         except Refused as error:
@@ -190,6 +194,7 @@ class Gate:
     def _decide(self, call: Call, requested: Event) -> tuple[Decision, Event]:
         action = call.action
         self._view.settle()
+        self._demand_known(call)
         request = PolicyRequest(
             principal=self._recorder.author, role=self._view.role(self._recorder.author), tool=action.tool,
             resource=action.resource, digest=action.digest, subject=action.subject, risks=action.risks,
@@ -210,6 +215,14 @@ class Gate:
             sentence = f"Policy does not allow {action.tool} on {action.resource} to {request.principal}"
             raise ActionRefused(f"{sentence}: {', '.join(decision.rules)} in the bundle {decision.bundle[:12]}.")
         return decision, decided
+
+    def _demand_known(self, call: Call) -> None:
+        """Raise ActionRefused while nobody knows whether this very thing has happened already."""
+        tool, resource = call.action.tool, call.action.resource
+        lost = self._view.outcomes.in_the_way(self._recorder.author, tool, resource, call.name)
+        if lost is not None:
+            sentence = f"Whether {lost.call} had its effect on {resource} is unknown since position {lost.position}"
+            raise ActionRefused(f"{sentence}, and nothing is tried again blind. A person says first how it ended: tenuto reconcile {lost.call}.")
 
     def _record_decision(self, call: Call, requested: Event, request: PolicyRequest, decision: Decision) -> Event:
         asked = PolicyQuestion(
@@ -331,3 +344,12 @@ class Gate:
         self, of: Call, kind: type[Kind], cause: tuple[UUID, ...], document: Document | None = None, /, **fields: Any
     ) -> Kind:
         return self._recorder.record(kind, document=document, run=of.run, cause=cause, refs=of.action.refs, **fields)
+
+
+def _demand_same(asked: ApprovalRequested, action: Action, *, ended: bool) -> None:
+    """Raise ActionRefused unless this is what people were asked about, and it is not over yet."""
+    for name, value in (("tool", action.tool), ("resource", action.resource), ("digest", action.digest)):
+        if getattr(asked, name) != value:
+            raise ActionRefused(f"People were asked about another {name} in {asked.approval}; it clears nothing else.", reason="not_approved")
+    if ended:
+        raise ActionRefused(f"What {asked.approval} cleared has finished; it is good for one execution.", reason="not_approved")

@@ -41,7 +41,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
     "reviewer": _OWN
     | {"approval.opened", "approval.viewed", "approval.signed", "approval.revoked", "spotcheck.signed"}
-    | {"alert.acknowledged", "alert.closed"},
+    | {"tool.reconciled", "alert.acknowledged", "alert.closed"},
     "ingest": _OWN | {"record.refused", "record.gap", "record.equivocation"},
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},

@@ -17,6 +17,7 @@ from .approvals import Approvals
 from .clock import EPOCH
 from .errors import Busy, TenutoError
 from .events import Event
+from .outcomes import Outcomes
 from .verification import VerificationFailed, Verified
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class LedgerView:
     def __init__(self, follower: Follower, *, ledger_seconds: float, poll_seconds: float) -> None:
         """`follower` stands before the first event; waiting for the ledger ends after `ledger_seconds`."""
         self.approvals = Approvals()
+        self.outcomes = Outcomes(self.approvals.roster)
         self.now: datetime = EPOCH
         self._follower, self._ledger_seconds, self._poll_seconds = follower, ledger_seconds, poll_seconds
         self._runs: dict[str, list[Verified]] = {}
@@ -104,6 +106,7 @@ class LedgerView:
 
     def _take(self, verified: Verified) -> None:
         self.approvals.apply(verified)
+        self.outcomes.apply(verified)
         self.now = verified.recorded_at
         if verified.event.run is not None:
             self._runs.setdefault(verified.event.run, []).append(verified)

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     })),
     ("judgement", frozenset({
         "keyring", "verified", "purges", "verification", "following", "approvals", "holding", "policy", "bundle",
+        "outcomes",
     })),
     ("road", frozenset({
         "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "action", "gate", "toolcall", "seeing",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from . import demo, hold, kafka, keys, passkeys, processes, purge, retention, reviewers, status, tiles, up
+from . import demo, hold, kafka, keys, passkeys, processes, purge, reconcile, retention, reviewers, status, tiles, up
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add init, key, passkey, reviewer, hold, purge, retention, kafka, tiles, the processes, up, status and demo."""
-    for part in (keys, passkeys, reviewers, hold, purge, retention, kafka, tiles, up, status, processes, demo):
+    """Add init, key, passkey, reviewer, hold, purge, reconcile, retention, kafka, tiles, the processes, up, status and demo."""
+    for part in (keys, passkeys, reviewers, hold, purge, reconcile, retention, kafka, tiles, up, status, processes, demo):
         part.add_commands(app)

@@ -51,7 +51,7 @@ from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
 from .session import SessionClosed, SessionOpened
 from .spotcheck import SpotcheckDrawn, SpotcheckSigned
-from .tool import ToolFailed, ToolFinished, ToolRequested, ToolStarted, ToolUnknown
+from .tool import ToolFailed, ToolFinished, ToolReconciled, ToolRequested, ToolStarted, ToolUnknown
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     SessionOpened, SessionClosed,
@@ -59,7 +59,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     RunStarted, RunFinished,
     DecisionMade,
     MessageSent, MessageDelivered, MessageRefused,
-    ToolRequested, ToolStarted, ToolFinished, ToolFailed, ToolUnknown,
+    ToolRequested, ToolStarted, ToolFinished, ToolFailed, ToolUnknown, ToolReconciled,
     PolicyDecided, PolicyChanged,
     ApprovalListed, ApprovalRequested, ApprovalAssigned, ApprovalOpened, ApprovalViewed, ApprovalSigned, ApprovalGranted,
     ApprovalDenied, ApprovalExpired, ApprovalConsumed, ApprovalRevoked,
@@ -154,6 +154,7 @@ __all__ = [
     "SpotcheckSigned",
     "ToolFailed",
     "ToolFinished",
+    "ToolReconciled",
     "ToolRequested",
     "ToolStarted",
     "ToolUnknown",

@@ -46,3 +46,16 @@ class ToolUnknown(Event, frozen=True, kw_only=True, tag="tool.unknown"):
 
     call: Name
     tool: Name
+
+
+class ToolReconciled(Event, frozen=True, kw_only=True, tag="tool.reconciled"):
+    """A person looked at what a call left whose outcome nobody knew; the payload says how it was found out.
+
+    agent, call, tool: which call of whom. outcome: done: it had its effect. not_done: it had none. mended: it had some of
+    it, and what was half done was put right by hand. Until then the agent does not begin this tool on this resource again.
+    """
+
+    agent: Name
+    call: Name
+    tool: Name
+    outcome: Literal["done", "not_done", "mended"]

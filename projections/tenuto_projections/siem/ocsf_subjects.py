@@ -72,6 +72,7 @@ from tenuto.events import (
     SpotcheckSigned,
     ToolFailed,
     ToolFinished,
+    ToolReconciled,
     ToolRequested,
     ToolStarted,
     ToolUnknown,
@@ -187,6 +188,9 @@ def _tool(event: Event) -> Mapped:
             return _call("Fail", tool, call, severity=severity, status="Failure", control=control, error=why)
         case ToolUnknown(call=call, tool=tool):
             return _call("Lose", tool, call, severity="High", status="Unknown", control=("Allowed", "Error"))
+        case ToolReconciled(agent=agent, call=call, tool=tool, outcome=outcome):
+            status = "Failure" if outcome == "not_done" else "Success"
+            return _call("Reconcile", tool, call, resource=agent, severity="Medium", status=status, control=SEEN)
     raise NotMapped(event.kind)
 
 

@@ -50,6 +50,9 @@ class Road:
             )  # fmt: skip
         return self.ledger.write(self.author, kind, document, **fields)
 
+    def flush(self, seconds: float) -> None:
+        """What is written is in the ledger at once."""
+
     def now(self) -> datetime:
         return self.ledger.now + self.ahead
 
@@ -118,7 +121,7 @@ class Tool:
 def open_gate(
     road: Road, policy: Policy, before: Callable[[], None] = lambda: None, *, follower: Any = None
 ) -> Gate:
-    numbers = count(1)
+    numbers = count(1 + len(road.recorded))  # a second gate over the same ledger gives no name again
     follower = follower or WatchedFollower(road.ledger, before)
     return Gate(
         recorder=road, follower=follower, policy=policy, clock=road, new_id=lambda: UUID(int=next(numbers)), patience=QUICK
