@@ -27,7 +27,7 @@ from tenuto.intake.testimony import Testimony
 from tenuto.intake.vault import Vault
 from tenuto.keytree import KeyTree
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
-from tenuto.log.merkle import Frontier, leaf_hash
+from tenuto.log.merkle import Frontier, leaf_hashes
 from tenuto.log.tiles import CHECKPOINT_FILE, TileFolder
 from tenuto.verification import LogWalk
 
@@ -44,7 +44,7 @@ def ingest(stack: ExitStack) -> Steps:
     """The one door in: records with payloads, in sheaves, decoded, verified, opened, judged and handed to the store."""
     store, pool = ForgettingStore(), stack.enter_context(ThreadPoolExecutor(2))
     judge = Judge(
-        examiner=Examiner(ORIGIN, Vault({TRUST.epoch: EPOCH_SECRET}, bytes(32)), pool),
+        examiner=Examiner(ORIGIN, Vault({TRUST.epoch: EPOCH_SECRET}, KeyTree.whole(bytes(32))), pool),
         testimony=Testimony(SIGNERS["ingest"], ORIGIN, new_uuid7),
     )
     share = ("tenuto.events", None)
@@ -70,7 +70,7 @@ def delivery(stack: ExitStack) -> Steps:
     while True:
         entries = [one.entry for one in ledger.grow(SLICE_EVENTS)]
         tiles.apply(tiles.extension(frontier.size, entries))
-        frontier = frontier.extend([leaf_hash(entry) for entry in entries])
+        frontier = frontier.extend(leaf_hashes(entries))
         (folder / CHECKPOINT_FILE).write_bytes(sign_checkpoint(Checkpoint(ORIGIN, frontier.size, frontier.root()), LOG))
         door.step()
         yield len(entries)

@@ -23,14 +23,13 @@ import msgspec
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
+from . import sodium
 from .errors import Refused
 from .events import PAYLOAD_BYTES_MAX
 from .keytree import StorageKey
 
-KEY_BYTES = 32
+KEY_BYTES, NONCE_BYTES, TAG_BYTES = sodium.KEY_BYTES, sodium.NONCE_BYTES, sodium.TAG_BYTES
 SALT_BYTES = 16
-NONCE_BYTES = 24
-TAG_BYTES = 16
 EXCHANGE_BYTES = 32
 SEALED_KEY_BYTES = EXCHANGE_BYTES + KEY_BYTES + TAG_BYTES
 WRAPPED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
@@ -90,7 +89,7 @@ class PayloadSealer:
             raise PayloadRefused(sentence + " Store it elsewhere and record its digest.", reason="oversized")
         salt, key, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(KEY_BYTES), secrets.token_bytes(NONCE_BYTES)
         commit = commitment(salt, plaintext)
-        body = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(salt + plaintext, commit, nonce, key)
+        body = sodium.encrypt(salt + plaintext, commit, nonce, key)
         public_key, shared = self._exchanged()
         return Sealed(public_key + bindings.crypto_secretbox(key, nonce, shared), Ciphertext(nonce, body)), commit.hex()
 
@@ -119,7 +118,7 @@ class SealOpener:
         public_key, box = sealed.sealed_key[:EXCHANGE_BYTES], sealed.sealed_key[EXCHANGE_BYTES:]
         try:
             shared = self._exchanged.get(public_key) or self._exchange(public_key)
-            return bytes(bindings.crypto_secretbox_open(box, sealed.ciphertext.nonce, shared))
+            return sodium.open_box(box, sealed.ciphertext.nonce, shared)
         except (CryptoError, ValueError) as error:
             raise PayloadRefused("The payload key was not sealed to this ledger's current epoch key.") from error
 
@@ -162,7 +161,7 @@ def open_salted(ciphertext: Ciphertext, key: bytes, commit: str, length: int) ->
     """Return salt and plaintext, from which whoever has the header computes the commitment; see `open_payload`."""
     expected = bytes.fromhex(commit)
     try:
-        salted = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext.body, expected, ciphertext.nonce, key)
+        salted = sodium.decrypt(ciphertext.body, expected, ciphertext.nonce, key)
     except (CryptoError, ValueError) as error:
         raise PayloadRefused("The payload does not open under its key: it was altered or belongs to another event.") from error
     salt, plaintext = salted[:SALT_BYTES], salted[SALT_BYTES:]
@@ -179,14 +178,14 @@ def wrap_key(key: bytes, storage_key: StorageKey, commit: bytes) -> bytes:
     Raises KeyDestroyed when that key was cut out of the storage key: what was purged is not written again.
     """
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(key, commit, nonce, storage_key.key_for(commit))
+    return nonce + sodium.encrypt(key, commit, nonce, storage_key.key_for(commit))
 
 
 def unwrap_key(wrapped: bytes, storage_key: StorageKey, commit: bytes) -> bytes:
     """The inverse of `wrap_key`; raises PayloadRefused for a foreign or altered key, KeyDestroyed after a purge."""
     nonce, body, wrapping = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], storage_key.key_for(commit)
     try:
-        return bytes(bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(body, commit, nonce, wrapping))
+        return sodium.decrypt(body, commit, nonce, wrapping)
     except (CryptoError, ValueError) as error:
         raise PayloadRefused("The stored payload key was altered or wrapped under another storage key.") from error
 

@@ -26,7 +26,7 @@ from .ledger import LedgerReader
 from .log.archive import ARCHIVE_FOLDER, CheckpointArchive
 from .log.checkpoint import Checkpoint, CheckpointRefused, parse_checkpoint
 from .log.durable import flush_folder, write_durably
-from .log.merkle import Frontier, leaf_hash
+from .log.merkle import Frontier, leaf_hash, leaf_hashes
 from .log.tiles import CHECKPOINT_FILE, TILE_WIDTH, TileFolder, TileMissing, TilesRefused
 from .sealing import PAGE_EVENTS, SealRefused, hold_state, load_signed
 from .trust import Trust
@@ -130,7 +130,7 @@ def _stage(reader: LedgerReader, staging: TileFolder, tiles: TileFolder, known: 
     size = due[-1].checkpoint.size
     part, done, tree, agreed = list[bytes](), 0, Frontier(), 0
     for page in _pages(reader, size):
-        leaves = [leaf_hash(entry) for entry in page]
+        leaves = leaf_hashes(page)
         end = tree.size + len(page)
         while due and due[0].checkpoint.size <= end:
             one = due.pop(0)

@@ -38,7 +38,7 @@ from .log.archive import ARCHIVE_FOLDER, ArchiveRefused, CheckpointArchive
 from .log.checkpoint import Checkpoint, CheckpointRefused, parse_checkpoint, sign_checkpoint
 from .log.cosigning import CheckpointWitness, Cosigning
 from .log.durable import write_durably
-from .log.merkle import Frontier, leaf_hash
+from .log.merkle import Frontier, leaf_hashes
 from .log.note import NoteRefused, NoteSigner, NoteVerifier, open_note, parse_note
 from .log.proof import tree_root
 from .log.tiles import TileFolder, TileMissing, TilesRefused
@@ -252,7 +252,7 @@ class Sealer:
         if target is None or head.size < self._compared[-1].size:
             return self._fold_to_head(tree, head)
         entries = [entry for page in self._pages(tree.size, target.size) for entry in page]
-        portion = tree.extend([leaf_hash(entry) for entry in entries])
+        portion = tree.extend(leaf_hashes(entries))
         if portion != target:
             sentence = f"Events between positions {tree.size} and {target.size - 1} were changed since they were compared with"
             raise SealRefused(f"{sentence} the ledger's head. Nothing is signed.")
@@ -266,7 +266,7 @@ class Sealer:
                 ends.append(tree)
                 count = 0
             count += len(page)
-            tree = tree.extend([leaf_hash(entry) for entry in page])
+            tree = tree.extend(leaf_hashes(page))
             if not ends:
                 entries += page
         if tree.size != head.size or tree.to_bytes() != head.frontier:

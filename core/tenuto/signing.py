@@ -16,8 +16,9 @@ from functools import lru_cache
 from typing import Protocol
 
 from nacl import bindings
-from nacl.exceptions import BadSignatureError, CryptoError
+from nacl.exceptions import CryptoError
 
+from . import sodium
 from .errors import Refused
 from .payload import open_seal
 from .sheaf import SIGNATURE_BYTES, SheafRefused, bind, signed_by_member
@@ -152,11 +153,11 @@ def verify_signature(message: bytes, signature: bytes, public_key: bytes) -> Non
     Stricter than RFC 8032 5.1.7 where that leaves room: a key or an R of small order is refused as well, and so is a key
     in a second spelling. libsodium releases the GIL here, so a thread pool verifies on all cores.
     """
-    if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:  # the binding does not look at lengths
+    if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
         raise SignatureRefused(f"The signature has {len(signature)} bytes and the key {len(public_key)}; 64 and 32 are right.")
     try:
-        bindings.crypto_sign_open(signature + message, public_key)
-    except (BadSignatureError, CryptoError, ValueError) as error:
+        sodium.verify_detached(signature, message, public_key)
+    except (CryptoError, ValueError) as error:
         raise SignatureRefused("The signature does not hold over these bytes under this key.") from error
 
 

@@ -31,7 +31,7 @@ from .events import IN_SHEAF, Event, RecordGap, RecordPurged, SessionOpened
 from .keyring import Key, Keyring
 from .keytree import KeyDestroyed, StorageKey
 from .ledger import Recorded, SessionHead
-from .log.merkle import Frontier, leaf_hash
+from .log.merkle import Frontier, leaf_hashes
 from .payload import Ciphertext, open_payload, unwrap_key
 from .purges import FOLDED, Purges
 from .signing import verify_header
@@ -165,7 +165,7 @@ class LogWalk:
         forged = self._first_forged(judged, pool)
         if forged is not None:
             failure, judged = forged
-        leaves = [leaf_hash(entry.entry) for entry in entries[: len(judged)]]
+        leaves = leaf_hashes(entry.entry for entry in entries[: len(judged)])
         verified = [self._verified(one, leaf) for one, leaf in zip(judged, leaves, strict=True)]
         if failure is not None:
             raise failure

@@ -25,7 +25,7 @@ PACKAGES: Mapping[str, frozenset[str]] = {
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("words", frozenset({"errors", "clock", "events", "settings"})),
     ("bytes", frozenset({
-        "signing", "sheaf", "payload", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
+        "signing", "sheaf", "sodium", "payload", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
     })),
     ("judgement", frozenset({
         "keyring", "verified", "purges", "verification", "following", "approvals", "holding", "policy", "bundle",

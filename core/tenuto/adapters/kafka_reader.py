@@ -22,6 +22,7 @@ from kafka.protocol.metadata import MetadataRequest
 from ..bus import MESSAGE_BYTES_MAX, BusRecord, OffsetGone, TopicChanged, TopicMissing
 from ..errors import Busy, NotConfigured, TenutoError
 from .kafka_client import REQUEST_MS_MAX, UNKNOWN_TOPIC, Cluster, connect, missing, sentence
+from .kafka_records import Records
 
 LOOK_SECONDS = 0.5  # how often an idle reader asks whether its topic and broker are still there
 FETCH_WAIT_MS = 500
@@ -58,6 +59,7 @@ class KafkaReader:
                 self._identity = self._look()
                 wait_ms = _fetch_wait_ms(self._identity)
                 self._consumer, network = connect(KafkaConsumer, cluster, fetch_max_wait_ms=wait_ms, **_CONSUMER)
+                self._consumer._fetcher.PartitionRecords = Records
                 stack.callback(self._consumer.close)
             except kafka_errors.KafkaError as error:
                 raise self._brokers.outcome(error, f"open {topic}") from error
@@ -93,7 +95,7 @@ class KafkaReader:
                     # They were not handed out, so they come again.
                     self._consumer.seek(self._assigned, found[0].offset)
                 raise
-        return [_bus_record(record) for record in found]
+        return list(found)
 
     def partition_identity(self) -> str:
         """Return `kafka:<cluster id>:<topic id>:<partition>`; see `TopicReader.partition_identity`."""
@@ -223,15 +225,3 @@ def _fetch_wait_ms(identity: str) -> int:
 
 def _is_embedded(identity: str) -> bool:
     return identity.startswith("kafka:tenuto-embedded:")
-
-
-def _bus_record(record: Any) -> BusRecord:
-    return BusRecord(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key or b"",
-        value=record.value or b"",
-        headers=tuple((name, content or b"") for name, content in record.headers),
-        timestamp=record.timestamp,
-    )

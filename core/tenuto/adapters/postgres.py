@@ -34,7 +34,7 @@ from ..ledger import (
     StoredPayload,
     entry_bytes,
 )
-from ..log.merkle import Frontier, leaf_hash
+from ..log.merkle import Frontier, leaf_hashes
 from . import copying, partitions
 
 EVENTS_TABLE = "entry"
@@ -140,7 +140,7 @@ class LedgerProcessRecorder(PostgresProcessRecorder):
     @staticmethod
     def _leaves(batch: Batch, recorded_at: Any) -> list[bytes]:
         stamp = micros(recorded_at)
-        return [leaf_hash(entry_bytes(stamp, entry.state)) for entry in batch.entries]
+        return leaf_hashes(entry_bytes(stamp, entry.state) for entry in batch.entries)
 
     def _demand_ownership(self, connection: psycopg.Connection[DictRow], batch: Batch) -> None:
         """The advisory lock lives and dies with the connection that took it, so being that connection is holding it."""
@@ -238,7 +238,7 @@ class PostgresReader:
     def columns(self, start: int, limit: int) -> list[tuple[int, UUID, int, str, bytes]]:
         """Return `(position, session, seq, kind, leaf hash)` as stored beside the events, for comparison with them."""
         query = SQL(
-            "SELECT notification_id - 1, originator_id, originator_version, topic, leaf_hash FROM ledger.entry"
+            "SELECT notification_id - 1, originator_id, originator_version, topic, leaf_hashes FROM ledger.entry"
             " WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
         )
         return [(row[0], row[1], row[2], row[3], bytes(row[4])) for row in self._fetch(query, (start, limit))]

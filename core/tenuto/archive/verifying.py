@@ -22,7 +22,7 @@ from ..header import decode
 from ..keytree import KeyDestroyed, StorageKey
 from ..ledger import StoredPayload
 from ..log.checkpoint import parse_checkpoint
-from ..log.merkle import leaf_hash
+from ..log.merkle import leaf_hashes
 from ..log.ranges import RangeTree
 from ..log.tiles import TILE_WIDTH
 from ..log.witnessing import parse_policy, verify_policy
@@ -51,7 +51,7 @@ def verify_archive(archive: Archive, trust: Trust, *, storage_key: StorageKey | 
         raise ArchiveRefused(f"The checkpoint in {archive.folder} is not over the {manifest.size} events of its manifest.")
     places: list[tuple[UUID, int, int]] = []
     for number in archive.bundles:
-        tree.take([leaf_hash(entry) for entry in archive.entries(number)])
+        tree.take(leaf_hashes(archive.entries(number)))
         _verify_bundle(archive, number, trust, places, storage_key)
     if tree.root() != checkpoint.root:
         sentence = f"The entries in {archive.folder} do not stand at the positions {manifest.first} to {manifest.last} of"

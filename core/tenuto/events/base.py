@@ -58,8 +58,9 @@ FIRST_PREV = "0" * 64
 """`prev` of the first event of a session: there is nothing before it."""
 
 
+# gc=False: nothing in an event can lead back to it, so the garbage collector need not look at any.
 class Event(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True, gc=False
 ):
     """The header fields that every kind shares.
 

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from ..errors import Refused, TenutoError
 from .durable import write_durably
-from .merkle import HASH_BYTES, Frontier, leaf_hash, node_hash
+from .merkle import HASH_BYTES, Frontier, leaf_hash, leaf_hashes, node_hash
 
 TILE_WIDTH = 256
 TILE_HEIGHT = 8
@@ -165,7 +165,7 @@ class TileFolder:
         """
         edges, first = self.edges(size), size - size % TILE_WIDTH
         kept = list(self.read_entries(first, size))
-        if kept and [leaf_hash(entry) for entry in kept] != edges[0]:
+        if kept and leaf_hashes(kept) != edges[0]:
             name = tile_path(ENTRIES, first // TILE_WIDTH, len(kept))
             raise TilesRefused(f"{name} does not hash to its tile. Restore the log folder from a copy.")
         growth = TileGrowth(size, edges)
@@ -349,7 +349,7 @@ def verify_tiles(
             if kept is None:
                 raise
             entries, elsewhere = kept, True
-        leaves = [leaf_hash(entry) for entry in entries]
+        leaves = leaf_hashes(entries)
         frontier = frontier.extend(leaves)
         for tile in (tile for leaf in leaves for tile in growth.add(leaf)):
             try:
