@@ -58,7 +58,16 @@ class Settings(BaseSettings):
     sandbox: Literal["required", "optional"] = Field(
         "required", description="optional: a machine without bubblewrap reviews without it and says so; for demonstrations."
     )
-    reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for, until people log in.")
+    reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for where nobody logs in.")
+    console_url: str | None = Field(
+        None, description="Where people open the console, such as https://tenuto.example; passkeys and logins belong to it."
+    )
+    login_metadata_url: str | None = Field(
+        None, description="The provider's OpenID configuration (`https://HOST/.well-known/...`); nobody logs in when unset."
+    )
+    login_client_id: str | None = Field(None, description="What the provider calls this console.")
+    login_client_secret_file: Path | None = Field(None, description="File of the secret that the provider gave it, mode 0600.")
+    login_hours: int = Field(10, ge=1, le=168, description="How long a login is good for, whatever the browser keeps.")
     archive: Path | None = Field(None, description="Folder of what retention takes out of the database; else in the home.")
     witness_url: str | None = Field(None, description="Where this home's own witness answers; the sealer asks it there.")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of /metrics and /healthz; none when unset.")

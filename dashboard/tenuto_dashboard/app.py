@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from tenuto_dashboard import session
-from tenuto_dashboard.app_pages import alerts, fleet, inbox, integrity, review, runs
+from tenuto_dashboard import entrance, session
+from tenuto_dashboard.app_pages import alerts, fleet, inbox, integrity, passkeys, review, runs
 from tenuto_dashboard.live import live, turn_the_page, with_words
 from tenuto_dashboard.masthead import alarm, brand, masthead, signer
 from tenuto_dashboard.pages import follow, remember
@@ -29,19 +31,31 @@ def main() -> None:
         "alerts": st.Page(alerts.draw, title="Alerts", icon=":material/notifications:", url_path="alerts"),
         "fleet": st.Page(fleet.draw, title="Fleet", icon=":material/group:", url_path="fleet"),
         "integrity": st.Page(integrity.draw, title="Integrity", icon=":material/verified_user:", url_path="integrity"),
+        "passkeys": st.Page(passkeys.draw, title="Passkeys", icon=":material/key:", url_path="passkeys"),
         "review": st.Page(review.draw, title="Review", url_path="review", visibility="hidden"),
         "start": st.Page(start, title="Tenuto", default=True, visibility="hidden"),
     }
     remember(pages)
     page = st.navigation(list(pages.values()), position="hidden")
+    with_words(admitted, pages, page.run)
+
+
+def admitted(pages: dict[str, Any], draw: Callable[[], None]) -> None:
+    """Draw frame and page for a reviewer, and the entrance for everybody else."""
+    who = session.admission()
+    if who.reviewer is None:
+        entrance.draw(who)
+        return
     with st.sidebar:
         show(brand(), key="brand", now=session.now())
         for name, listed in pages.items():
             if name not in HIDDEN:
                 st.page_link(listed, width="stretch")
         whose()
+        if session.with_login():
+            st.button("Log out", on_click=st.logout, width="stretch")
     top()
-    with_words(page.run)
+    with_words(draw)
 
 
 def start() -> None:

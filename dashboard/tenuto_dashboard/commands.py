@@ -7,7 +7,6 @@ protects the reviewer is passed as flags, since flags win over every file and va
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import sys
 import tomllib
@@ -15,15 +14,17 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from tenuto.errors import NotConfigured
 from tenuto.settings import Settings, load_settings
 
+from .login import cookie_secret, in_memory, secrets_of, verify_login
+
 APP = Path(__file__).with_name("app.py")
 THEME = Path(__file__).with_name("assets") / "theme.toml"
 EXIT_USAGE = 2
-_COOKIE_BYTES = 32
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -39,20 +40,27 @@ def console(
     try:
         verify_console_extra()
         settings = load_settings(console_port=port, console_address=address)
+        verify_login(settings)
         verify_free(settings.console_address, settings.console_port)
+        secret = cookie_secret(settings)
+        command = command_line(settings, secrets=in_memory(secrets_of(settings, secret)))
     except NotConfigured as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_USAGE) from error
-    typer.echo(f"The approval console is at http://{settings.console_address}:{settings.console_port}", err=True)
-    command = command_line(settings)
-    environment = {**os.environ, "STREAMLIT_SERVER_COOKIE_SECRET": secrets.token_hex(_COOKIE_BYTES)}
+    where = settings.console_url or f"http://{settings.console_address}:{settings.console_port}"
+    typer.echo(f"The approval console is at {where}", err=True)
+    environment = {**os.environ, "STREAMLIT_SERVER_COOKIE_SECRET": secret}
     environment |= {f"TENUTO_{name.upper()}": str(getattr(settings, name)) for name in ("console_port", "console_address")}
     os.execve(sys.executable, command, environment)
 
 
-def command_line(settings: Settings, script: Path = APP) -> list[str]:
-    """Return the command that runs the console; the cookie secret goes by environment, where `ps` does not show it."""
+def command_line(settings: Settings, script: Path = APP, *, secrets: int | None = None) -> list[str]:
+    """Return the command that runs the console; the cookie secret goes by environment, where `ps` does not show it.
+
+    `secrets` is the inherited descriptor of its file of secrets. Without one there are none, whatever lies in some folder.
+    """
     flags = {
+        "secrets.files": os.devnull if secrets is None else f"/proc/self/fd/{secrets}",
         "server.port": str(settings.console_port),
         "server.address": settings.console_address,
         "server.headless": "true",
@@ -61,7 +69,7 @@ def command_line(settings: Settings, script: Path = APP) -> list[str]:
         "server.enableAgentApi": "false",
         "server.enableStaticServing": "false",
         "browser.gatherUsageStats": "false",
-        "browser.serverAddress": settings.console_address,
+        "browser.serverAddress": urlsplit(settings.console_url or "").hostname or settings.console_address,
         "client.showErrorDetails": "none",
         "client.showErrorLinks": "false",
         "client.disableDataExport": "true",

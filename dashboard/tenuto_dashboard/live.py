@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenuto.errors import TenutoError
 
 from . import session
+from .admission import NotAdmitted
 from .marks import notice
 from .sheet import ASSETS, noted, show
 
@@ -48,6 +49,8 @@ def with_words(draw: Callable[Given, None], *args: Given.args, **kwargs: Given.k
     name = f"away {_name(draw)}"
     try:
         draw(*args, **kwargs)
+    except NotAdmitted:
+        st.rerun()  # who lost the place loses the page, and is told so at the entrance
     except SQLAlchemyError:
         show(notice("red", AWAY), key=name, now=session.now())
     except TenutoError as error:

@@ -49,8 +49,15 @@ def brand() -> Node:
 def signer(name: str, snapshot: Snapshot) -> Node:
     """Return in whose name this console signs."""
     mark = demo_badge() if snapshot.insecure_demo else None
-    unknown = word("badge red", "no key on record") if snapshot.reviewer is None else None
-    return box("signer", word("soft", "You sign as"), word("strong", name), mark, unknown)
+    return box("signer", word("soft", "You sign as"), word("strong", name), mark, _how(snapshot))
+
+
+def _how(snapshot: Snapshot) -> Node | None:
+    if snapshot.hand.by == "passkey":
+        return word("badge green", "by passkey")
+    if snapshot.hand.by == "none":
+        return word("badge amber", "cannot sign here")
+    return word("badge red", "no key on record") if snapshot.reviewer is None else None
 
 
 def _state(here: Integrity, now: datetime) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import streamlit as st
@@ -12,14 +13,16 @@ Mode = Literal["make", "sign"]
 
 
 def passkey_button(
-    label: str, mode: Mode, options: str, *, key: str, kind: str = "primary", disabled: bool = False
-) -> str | None:
+    label: str, mode: Mode, options: str, *, key: str, kind: str = "primary", disabled: bool = False,
+    on_answer: Callable[[], None] = noted,
+) -> str | None:  # fmt: skip
     """Draw the button; return what the browser answered, as JSON, if it was pressed since the last run.
 
-    `options` are those of `passkeys.making_options` or `passkeys.signing_options`, `kind` is primary or secondary.
+    `options` are those of `passkeys.making_options` or `passkeys.signing_options`, `kind` is primary or secondary. `on_answer`
+    is called before that run, with the answer in the session's state under `key`.
     """
     data = {"label": label, "mode": mode, "options": options, "kind": kind, "disabled": disabled}
-    result = _BUTTON(key=key, data=data, on_answer_change=noted)
+    result = _BUTTON(key=key, data=data, on_answer_change=on_answer)
     answer = result.get("answer")
     return None if answer is None else str(answer)
 

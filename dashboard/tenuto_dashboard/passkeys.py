@@ -145,6 +145,18 @@ def assertion_of(ballot: Ballot, answer: str) -> Assertion:
     return Assertion(credential, ballot.nonce, *map(str, parts))
 
 
+def challenge_in(answer: str) -> bytes:
+    """Return the challenge that the browser says it answered, b"" when it says none; raises NoAnswer when it did not sign.
+
+    It finds the ballot again and proves nothing: whether it was signed is for the fold to say.
+    """
+    try:
+        said = json.loads(_bytes(str(_answer(answer)["response"]["clientDataJSON"])))
+        return _bytes(str(said["challenge"]))
+    except (LookupError, TypeError, ValueError):
+        return b""
+
+
 def _answer(answer: str) -> dict[str, Any]:
     try:
         found = json.loads(answer)

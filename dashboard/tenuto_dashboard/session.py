@@ -18,7 +18,7 @@ import sqlalchemy
 import streamlit as st
 from sqlalchemy import Connection, Engine
 from tenuto.clock import SystemClock
-from tenuto.errors import Busy, TenutoError
+from tenuto.errors import Busy, NotConfigured, TenutoError
 from tenuto.migrating import sqlalchemy_url
 from tenuto.recorder import Recorder
 from tenuto.settings import Settings, load_settings
@@ -28,14 +28,19 @@ from tenuto_projections.fleet import AUTHORS_MAX, Author, fleet
 from tenuto_projections.inbox import ITEMS_MAX, InboxItem, pending
 from tenuto_projections.integrity import Integrity, integrity
 from tenuto_projections.reviewing import Queue, queue
+from tenuto_projections.signers import Signer, reviewer_of, signer
 
-from .decisions import Decision, Door
+from .admission import Admission, NotAdmitted, admit
+from .decisions import Door
+from .hands import Hand, hand_of
+from .passkeys import Page, page_at
 
 ROLE = "tenuto_console"
 SOFTWARE = "tenuto-console"
 CONSOLE = "console"
 """The author in whose name the console says what it showed."""
 PENDING_MAX = 1000
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DOOR_SECONDS = 1.0
 FIRST_RECEIPT_SECONDS = 15.0
 _LOOK_SECONDS = 1
@@ -49,7 +54,7 @@ class Signed:
     """A decision that is on its way to the ledger, or there."""
 
     event_id: str
-    decision: Decision
+    decision: str
     at: datetime
 
 
@@ -60,11 +65,12 @@ class Snapshot:
     integrity: Integrity
     waiting: tuple[InboxItem, ...]
     reviewer: Author | None
+    hand: Hand
 
     @property
     def insecure_demo(self) -> bool:
-        """Whether the reviewer signs with a key that lies unprotected on this machine."""
-        return self.reviewer is not None and self.reviewer.insecure_demo
+        """Whether the reviewer signs here with a key that lies unprotected on this machine."""
+        return self.hand.by == "key" and self.reviewer is not None and self.reviewer.insecure_demo
 
 
 def now() -> datetime:
@@ -95,16 +101,56 @@ def engine() -> Engine:
     )
 
 
-def reviewer() -> str:
-    """In whose name this console signs."""
-    return settings().reviewer
+def with_login() -> bool:
+    """Whether people log in here."""
+    return settings().login_metadata_url is not None
+
+
+def admission(*, fresh: bool = False) -> Admission:
+    """Who is looking, in this session, as the ledger has it now. `fresh` asks the read model in any case."""
+    if not with_login():
+        return Admission("open", settings().reviewer)
+    return admit(
+        st.user.to_dict(), now(), hours=settings().login_hours,
+        reviewer_of=lambda identity: answer(f"login {identity}", lambda asked: reviewer_of(asked, identity), fresh=fresh),
+    )  # fmt: skip
+
+
+def reviewer(*, fresh: bool = False) -> str:
+    """In whose name is looked and signed in this session; raises NotAdmitted when it is nobody's."""
+    name = admission(fresh=fresh).reviewer
+    if name is None:
+        raise NotAdmitted("You are not logged in as a reviewer any more. Nothing was signed.")
+    return name
+
+
+@st.cache_resource(show_spinner=False)
+def page() -> Page | None:
+    """Where people open this console, as far as passkeys go; None where no passkey can belong to it."""
+    here = settings()
+    if here.console_url is not None:
+        return page_at(here.console_url)
+    return page_at(f"http://localhost:{here.console_port}") if here.console_address in LOOPBACK else None
+
+
+def signing(*, fresh: bool = False) -> Signer:
+    """How whoever is looking may sign, as the ledger has it."""
+    name = reviewer(fresh=fresh)
+    return answer(f"signer {name}", lambda connection: signer(connection, name), fresh=fresh)
+
+
+def hand(*, fresh: bool = False) -> Hand:
+    """By which hand is signed in this session; it is asked again at the moment of signing."""
+    return hand_of(signing(fresh=fresh), page(), login=with_login())
 
 
 def door() -> Door:
-    """The reviewer's recorder, opened when something is first signed here; raises a TenutoError when it cannot be.
+    """The configured reviewer's recorder, opened when something is first signed here; raises a TenutoError when it cannot be.
 
     It opens beside the page, so that whatever is slow there costs a reader one sentence and not the page.
     """
+    if with_login():
+        raise NotConfigured("Where people log in, decisions are signed by passkey. No key file signs here.")
     return _door_of(reviewer())
 
 
@@ -151,8 +197,8 @@ def _close_at_exit(opening: Future[Recorder]) -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def signed_here() -> dict[str, Signed]:
-    """What was signed in this process, by the name of the request: a reload, or a second tab, must not ask again."""
+def signed_here() -> dict[tuple[str, str], Signed]:
+    """What was signed in this process, by reviewer and request: a reload, or a second tab, must not ask again."""
     return {}
 
 
@@ -164,9 +210,8 @@ def ask(query: Callable[[Connection], Answer]) -> Answer:
 
 def snapshot() -> Snapshot:
     """What all pages share; the rest of it is fetched anew only when the read models have moved."""
-    here = _integrity()
-    waiting, author = _at(here.size, reviewer())
-    return Snapshot(here, waiting, author)
+    here, name = _integrity(), reviewer()
+    return Snapshot(here, _waiting(here.size), _author_at(here.size, name), hand())
 
 
 def desks() -> Queue:
@@ -188,11 +233,16 @@ def _integrity() -> Integrity:
 
 # Frozen values need no copy for every session, so these are kept as resources; cache_data would pickle them each time.
 @st.cache_resource(ttl=_KEEP_SECONDS, max_entries=2, show_spinner=False)
-def _at(position: int, name: str) -> tuple[tuple[InboxItem, ...], Author | None]:
-    return ask(_all_pending), ask(lambda connection: _author(connection, name))
+def _waiting(position: int) -> tuple[InboxItem, ...]:
+    return ask(_all_pending)
 
 
-@st.cache_resource(ttl=_KEEP_SECONDS, max_entries=32, show_spinner=False)
+@st.cache_resource(ttl=_KEEP_SECONDS, max_entries=64, show_spinner=False)
+def _author_at(position: int, name: str) -> Author | None:
+    return ask(lambda connection: _author(connection, name))
+
+
+@st.cache_resource(ttl=_KEEP_SECONDS, max_entries=128, show_spinner=False)
 def _remembered(name: str, position: int, _query: Callable[[Connection], object]) -> object:
     return ask(_query)
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import cast
 
 import streamlit as st
-from sqlalchemy.exc import SQLAlchemyError
 from tenuto.documents import ApprovalCard
 from tenuto.errors import TenutoError
+from tenuto.events.base import Event
 from tenuto_projections.inbox import Approval, CastVote, approval
 
-from tenuto_dashboard import cards, decisions, pieces, session
+from tenuto_dashboard import cards, decisions, pieces, session, signing
 from tenuto_dashboard.diff import show_diff
-from tenuto_dashboard.live import AWAY, live
-from tenuto_dashboard.marks import demo_badge, nothing, notice
+from tenuto_dashboard.live import live
+from tenuto_dashboard.marks import nothing, notice
 from tenuto_dashboard.pages import asked_for, follow
 from tenuto_dashboard.plan import plan_view
-from tenuto_dashboard.sheet import Node, box, moment, short, show, word
+from tenuto_dashboard.sheet import Node, box, moment, show
+from tenuto_dashboard.signing import Choice, Matter
 
 NAME = "approval"
-OPENED, REFUSED, SHOWN, REASON = "opened", "refused", "shown", "reason"
+OPENED, SHOWN = "opened", "shown"
 """What a session remembers of a request, each together with its name."""
-LONG_SECONDS = 15.0
-"""A receipt that takes longer deserves a word; usually it takes less than two."""
 PLACEHOLDER = "What you checked, or what is wrong. Needed to deny."
-
-
-_WORDS = {"approve": "approval", "deny": "denial"}
 
 
 def draw() -> None:
@@ -120,62 +116,40 @@ def aside(name: str) -> None:
 
 def form(found: Approval) -> None:
     """Ask for the decision, when there is one to make."""
-    item, now, here = found.item, session.now(), session.snapshot()
+    item, now = found.item, session.now()
     mine = [vote for vote in found.votes if vote.reviewer == session.reviewer() and vote.counts and not vote.withdrawn]
     if item.state_at(now) != "open" or mine:
         return
-    if here.integrity.failed:
+    if session.snapshot().integrity.failed:
         show(notice("red", "The log failed its verification, so nothing can be decided here."), key="closed", now=now)
         return
     shown = st.session_state.setdefault(f"{SHOWN} {item.approval}", item.digest)
-    off = pieces.why_not(found, *pieces.pieces(found))
-    with st.form(f"decide {item.approval}", enter_to_submit=False):
-        show(_signature(shown, demo=here.insecure_demo), key="signature", now=now)
-        st.text_area("Reason", key=f"{REASON} {item.approval}", height=84, placeholder=PLACEHOLDER)
-        approve, deny = st.columns(2)
-        with approve:
-            _button("Approve", item.approval, "approve", disabled=bool(off))
-        with deny:
-            _button("Deny", item.approval, "deny")
-    if off:
-        show(notice("blue", off), key="off", now=now)
-    refusal = st.session_state.get(f"{REFUSED} {item.approval}")
-    if refusal:
-        show(notice("red", refusal), key="refusal", now=now)
+    off, seen = pieces.why_not(found, *pieces.pieces(found)), pieces.seen(item.approval)
+    choices = (
+        Choice("approve", "Approve", "primary", coverage=seen.digest if seen else None, off=off),
+        Choice("deny", "Deny", "secondary"),
+    )
+    signing.ask(Matter(item.approval, shown, choices, PLACEHOLDER), lambda door, decision, reason: decide(item.approval, door, decision, reason))
 
 
-def _button(label: str, name: str, decision: decisions.Decision, *, disabled: bool = False) -> None:
-    kind: Literal["primary", "secondary"] = "primary" if decision == "approve" else "secondary"
-    st.form_submit_button(label, type=kind, disabled=disabled, on_click=decide, args=(name, decision), width="stretch")
-
-
-def decide(name: str, decision: decisions.Decision) -> None:
+def decide(name: str, door: decisions.Door, decision: str, reason: str) -> Event:
     """Hand the decision over to the one function that signs, over the request as it stands this moment."""
-    st.session_state.pop(f"{REFUSED} {name}", None)
-    reason, shown = st.session_state[f"{REASON} {name}"] or "", st.session_state[f"{SHOWN} {name}"]
-    try:
-        found = load(name, fresh=True)
-        if found is None:
-            raise decisions.NotSigned("The request is no longer in the read models. Nothing was signed.")
-        event = decisions.sign(
-            session.door(), found, decision, reason=reason, shown_digest=shown, reviewer=session.reviewer(), now=session.now(),
-            seen=pieces.seen(name, fresh=True),
-        )  # fmt: skip
-    except TenutoError as error:
-        st.session_state[f"{REFUSED} {name}"] = str(error)
-    except SQLAlchemyError:
-        st.session_state[f"{REFUSED} {name}"] = f"{AWAY} Nothing was signed."
-    else:
-        session.signed_here()[name] = session.Signed(str(event.id), decision, session.now())
+    found = load(name, fresh=True)
+    if found is None:
+        raise decisions.NotSigned("The request is no longer in the read models. Nothing was signed.")
+    return decisions.sign(
+        door, found, cast("decisions.Decision", decision), reason=reason, shown_digest=st.session_state[f"{SHOWN} {name}"],
+        reviewer=session.reviewer(), now=session.now(), seen=pieces.seen(name, fresh=True),
+    )  # fmt: skip
 
 
 def waiting_for_ledger(found: Approval) -> bool:
     """Say how far the decision that was signed here has come; return whether there is one that stands, or may yet."""
-    signed = session.signed_here().get(found.item.approval)
+    signed = signing.on_its_way(found.item.approval)
     if signed is None:
         return False
     vote = next((vote for vote in found.votes if vote.event_id == signed.event_id), None)
-    show(_on_its_way(signed) if vote is None else _arrived(signed, vote), key="signed", now=session.now())
+    show(signing.sent(signed) if vote is None else _arrived(signed, vote), key="signed", now=session.now())
     return vote is None or (vote.counts and not vote.withdrawn)
 
 
@@ -185,30 +159,12 @@ def note_opened(found: Approval) -> None:
     if found.item.state_at(session.now()) != "open" or key in st.session_state:
         return
     try:
-        session.door()  # opened now, so that the decision does not wait for it
+        signing.ready()
         st.session_state[key] = decisions.note_opened(session.measure(), found.item, session.reviewer()).id
     except TenutoError as error:
         show(notice("amber", f"Nothing can be signed at the moment: {error}"), key="no-door", now=session.now())
 
 
-def _on_its_way(signed: session.Signed) -> Node:
-    title = word("strong", f"Your {_WORDS[signed.decision]} is signed and on its way to the ledger")
-    if (session.now() - signed.at).total_seconds() < LONG_SECONDS:
-        return notice("blue moving", title, box("", "It stands here once the ledger has it. You may leave; nothing is lost."))
-    said = ". It is kept on disk and sent until it is confirmed; `tenuto status` shows which part of the road does not answer."
-    return notice("amber", title, box("", "No confirmation yet, signed ", moment(signed.at, "ago"), said))
-
-
 def _arrived(signed: session.Signed, vote: CastVote) -> Node:
     where = box("", f"Position {vote.position:,}, recorded ", moment(vote.recorded_at, "ago"), ".")
-    void = None if vote.counts else box("", f"It does not count: {vote.sentence}")
-    return notice("green" if vote.counts else "amber", word("strong", f"Your {_WORDS[signed.decision]} is in the ledger"), where, void)
-
-
-def _signature(digest: str, *, demo: bool) -> Node:
-    return box(
-        "stack tight",
-        box("", "Your decision", tag="h2"),
-        box("badges", word("soft", "You sign as"), word("strong", session.reviewer()), demo_badge() if demo else None),
-        box("", word("soft", "over the digest "), short(digest, "mono strong")),
-    )
+    return signing.arrived(signed, where, "" if vote.counts else vote.sentence)
