@@ -238,7 +238,7 @@ class PostgresReader:
     def columns(self, start: int, limit: int) -> list[tuple[int, UUID, int, str, bytes]]:
         """Return `(position, session, seq, kind, leaf hash)` as stored beside the events, for comparison with them."""
         query = SQL(
-            "SELECT notification_id - 1, originator_id, originator_version, topic, leaf_hashes FROM ledger.entry"
+            "SELECT notification_id - 1, originator_id, originator_version, topic, leaf_hash FROM ledger.entry"
             " WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
         )
         return [(row[0], row[1], row[2], row[3], bytes(row[4])) for row in self._fetch(query, (start, limit))]
