@@ -7,6 +7,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import NotConfigured
+from .settings import Settings
 
 DATABASE = "tenuto"
 """The ledger's database on an embedded server."""
@@ -28,6 +32,16 @@ def running_addresses(home: Path) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return addresses if isinstance(addresses, dict) else {}
+
+
+def console_link(settings: Settings) -> str:
+    """Return where people open the console, without a slash at the end; raises NotConfigured for what is no such address."""
+    if settings.console_url is None:
+        return f"http://{settings.console_address}:{settings.console_port}"
+    parts = urlsplit(settings.console_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise NotConfigured(f"TENUTO_CONSOLE_URL={settings.console_url!r:.200} is no address such as https://tenuto.example.")
+    return settings.console_url.rstrip("/")
 
 
 def _is_supervised(home: Path) -> bool:

@@ -34,6 +34,7 @@ ROAD = ("witness", "ingest", "seal", "deliver", "project")
 """The processes that every author depends on."""
 
 ROOM_SECONDS = 60.0
+REVIVE_SECONDS = 30.0
 _HOME_LOCK_SECONDS = 2.0
 _TAIL_LINES = 8
 
@@ -51,6 +52,7 @@ class Platform:
     _parts: dict[str, Child] = field(default_factory=dict)
     _health: dict[str, str] = field(default_factory=dict)
     _look_at_room: float = 0.0
+    _spare: dict[str, tuple[tuple[str, ...], float]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         """Start the stores, bring the schema up to date, found the log if there is none, create the topics.
@@ -87,6 +89,11 @@ class Platform:
             self._announce(settings.home)
         self._parts[name] = Child(Plan(command, logs / f"{name}.log", environment=environment(settings)))
 
+    def start_spare(self, name: str, *arguments: str) -> None:
+        """Start a part that nothing on the road depends on: when it ends, it is said and started again, and all else goes on."""
+        self._spare[name] = (arguments, 0.0)
+        self.start(name, *arguments, metrics=True)
+
     def stop(self, name: str) -> None:
         """Stop a part and wait for its end; harmless when it does not run."""
         part = self._parts.pop(name, None)
@@ -94,10 +101,12 @@ class Platform:
             part.stop()
 
     def demand_running(self) -> None:
-        """Raise PartFailed, with the end of its log, when a part has ended by itself."""
-        for name, part in self._parts.items():
+        """Raise PartFailed, with the end of its log, when a part has ended by itself that the others need."""
+        for name, part in list(self._parts.items()):
             if not part.running():
-                raise PartFailed(f"The process `{name}` has ended. {self.last_words(name)}")
+                if name not in self._spare:
+                    raise PartFailed(f"The process `{name}` has ended. {self.last_words(name)}")
+                self._revive(name)
 
     def last_words(self, name: str) -> str:
         """Return the end of a part's log, for a person."""
@@ -121,6 +130,14 @@ class Platform:
     def running(self) -> Sequence[str]:
         """The names of the parts that were started."""
         return tuple(self._parts)
+
+    def _revive(self, name: str) -> None:
+        arguments, not_before = self._spare[name]
+        if time.monotonic() >= not_before:
+            self.say(f"The process `{name}` has ended and is started again; all else goes on. {self.last_words(name)}")
+            self._spare[name] = (arguments, time.monotonic() + REVIVE_SECONDS)
+            self.stop(name)
+            self.start(name, *arguments, metrics=True)
 
     def _open(self) -> None:
         from .migrating import migrate  # it takes a second to load, and only a supervisor needs it

@@ -57,7 +57,7 @@ from .sealing import Sealer
 from .settings import EVENTS_TOPIC, Settings
 from .trust import Trust, load_trust
 
-ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper")
+ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper", "tenuto_notifier")
 PURGE_APPROVAL_SECONDS = 7 * 86_400.0
 """People have a week to decide about a purge."""
 _on_demand: dict[Path, EmbeddedPostgres] = {}

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from tests.conftest import Database
 
-ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper")
+ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper", "tenuto_notifier")
 TABLES = ("entry", "entry_00000", "payload", "payload_00000", "log_head", "session_head", "tracking", "parked")
 WAYS = {
     "INSERT": "INSERT INTO ledger.{table} SELECT * FROM ledger.{table} WHERE false",
@@ -84,3 +84,14 @@ def test_readers_of_events_do_not_see_what_only_ingest_needs(database: Database,
     with psycopg.connect(database.url(role), autocommit=True) as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(sql.SQL("SELECT 1 FROM ledger.{}").format(sql.Identifier(table)))
+
+
+@pytest.mark.parametrize("table", ["payload", "payload_00000", "session_head", "tracking", "parked"])
+def test_the_notifier_sees_headers_and_nothing_else(database: Database, table: str) -> None:
+    with psycopg.connect(database.url("tenuto_notifier"), autocommit=True) as connection:
+        assert connection.execute("SELECT count(*) FROM ledger.entry").fetchone() == (0,)
+        assert connection.execute("SELECT tree_size FROM ledger.log_head").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(sql.SQL("SELECT 1 FROM ledger.{}").format(sql.Identifier(table)))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT 1 FROM read_model.approval")

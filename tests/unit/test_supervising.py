@@ -92,6 +92,26 @@ def test_a_part_that_ended_is_named_with_its_last_words(settings: Settings) -> N
         assert platform.running() == ()
 
 
+def test_a_spare_part_that_ended_is_said_and_started_again_and_stops_nothing(settings: Settings) -> None:
+    said: list[str] = []
+    platform = Platform(settings, said.append)
+    settings.home.mkdir()
+    with platform._stack:
+        platform.start_spare("notify", "no-such-command")
+        first = platform._parts["notify"]
+        first.wait(60)
+        platform.demand_running()
+        second = platform._parts["notify"]
+        assert second is not first
+        assert "`notify` has ended and is started again" in said[0]
+        assert "no-such-command" in said[0]
+        second.wait(60)
+        platform.demand_running()
+        assert platform._parts["notify"] is second, "not again before its pause is over"
+        assert len(said) == 1
+        platform.stop("notify")
+
+
 def test_the_embedded_broker_is_not_started_for_who_demands_accounts(tmp_path: Path) -> None:
     demanding = Settings(home=tmp_path / "home", database_url="postgresql:///x", kafka_security="sasl_plaintext")
     with pytest.raises(NotConfigured, match="the embedded one knows no accounts"), Platform(demanding, print):

@@ -76,6 +76,7 @@ def facts(settings: Settings) -> dict[str, Any]:
         "overdue_seconds": settings.receipt_seconds,
         "put_aside": put_aside(settings.spool),
         "losses": None,
+        "notifications": notifications(settings),
     }
     return found | stages(settings, trust, now)
 
@@ -197,8 +198,35 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"spool {author}", spool_line(spool, found["overdue_seconds"])
     for name, told in found["put_aside"].items():
         yield f"put aside {name}", "its loss is on record; keep it for its owner" if told else "NOT YET TOLD: start its author"
+    if found["notifications"] is not None:
+        yield from notification_lines(found["notifications"], found["events"])
     if found["losses"] is not None:
         yield "losses", losses_line(found["losses"])
+
+
+def notification_lines(found: dict[str, Any], events: int | None) -> Iterator[tuple[str, str]]:
+    """Say how far the notifier is, what it holds back, whom it cannot reach, and which of its channels are in trouble."""
+    behind = max(0, (events or 0) - found["seen"])
+    said = f"{count(behind, 'event')} behind" if behind else "up to date"
+    said += f"; {count(found['held'], 'notice')} held back for a digest" if found["held"] else ""
+    said += f"; NO ADDRESS of {', '.join(found['unreachable'])}" if found["unreachable"] else ""
+    yield "notify", said
+    for name, channel in found["channels"].items():
+        said = f"{count(channel['waiting'], 'letter')} waiting" if channel["waiting"] else "nothing waits"
+        said += f", {count(channel['refused'], 'letter')} REFUSED" if channel["refused"] else ""
+        if channel["failures"]:
+            said += f"; AWAY, {count(channel['failures'], 'failure')} in a row: {channel['error']}"
+        yield f"channel {name}", said
+
+
+def notifications(settings: Settings) -> dict[str, Any] | None:
+    """Return what the notifier of this home last said of itself, None where none ever ran."""
+    file = settings.state / "notify" / "status.json"
+    try:
+        found: dict[str, Any] = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 def losses_line(found: dict[str, Any]) -> str:

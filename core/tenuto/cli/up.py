@@ -42,6 +42,8 @@ def up(
         if not database_only:
             start_road(platform, own_people())
             platform.start("console", "console")
+            if platform.settings.notify is not None:
+                platform.start_spare("notify", "notify")
             say(f"The approval console is at {console_address(platform.settings)}")
         say(f"Database: {without_password(platform.settings.database_url or '')}")
         say(f"Broker:   {platform.settings.kafka}")

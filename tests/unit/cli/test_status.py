@@ -61,7 +61,7 @@ def test_programs_read_json_and_people_read_lines(home: Path, monkeypatch: pytes
     assert len({line.index(line.split(maxsplit=1)[1]) for line in shown if line.split()[0] in ("origin", "home")}) == 1
     assert set(told) == {
         "origin", "home", "tiles", "keys", "database", "broker", "console", "parts", "events", "signed", "unsigned",
-        "witnessed", "read_models", "spools", "overdue_seconds", "put_aside", "losses", "database_error", "empty_partitions",
+        "witnessed", "read_models", "spools", "overdue_seconds", "put_aside", "losses", "notifications", "database_error", "empty_partitions",
     }  # fmt: skip
 
 
