@@ -20,11 +20,14 @@ RECEIPT_SECONDS_MAX = 60.0
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add `agent`, `submit`, `sample` and `stop-services` to the command line."""
+    """Add `agent`, `submit`, `sample`, `stop-services` and the group `attack` to the command line."""
+    from .attacks import commands as attacks
+
     app.command("agent")(run_agent)
     app.command("stop-services")(stop_services)
     app.command("submit")(submit)
     app.command("sample")(make_sample)
+    attacks.add_commands(app)
 
 
 def run_agent(

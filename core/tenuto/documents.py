@@ -143,8 +143,21 @@ class AlertNote(Document, frozen=True, kw_only=True):
     figures: dict[str, float] = {}
 
 
+class Account(Document, frozen=True, kw_only=True):
+    """Payload of `exercise.ended`: what the attacker wanted, what was tried, and what stopped or noticed it.
+
+    stops: one sentence for each control that held, as evidence says it. lacking: the parts that are not on this machine.
+    """
+
+    goal: str
+    seen: str
+    stops: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+
+
 DOCUMENTS: tuple[type[Document], ...] = (
     PullRequest, Review, ApprovalCard, Reason, Handover, Arguments, PolicyQuestion, Result, AlertNote,
+    Account,
 )  # fmt: skip
 
 AnyDocument = TypeVar("AnyDocument", bound=Document)

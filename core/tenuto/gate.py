@@ -348,7 +348,9 @@ class Gate:
 
 def _demand_same(asked: ApprovalRequested, action: Action, *, ended: bool) -> None:
     """Raise ActionRefused unless this is what people were asked about, and it is not over yet."""
-    for name, value in (("tool", action.tool), ("resource", action.resource), ("digest", action.digest)):
+    told = {"tool": action.tool, "resource": action.resource, "digest": action.digest, "initiator": action.initiator,
+            "subject": action.subject or action.tool, "risks": action.risks}  # fmt: skip
+    for name, value in told.items():
         if getattr(asked, name) != value:
             raise ActionRefused(f"People were asked about another {name} in {asked.approval}; it clears nothing else.", reason="not_approved")
     if ended:

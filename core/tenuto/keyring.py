@@ -41,7 +41,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "pipeline": _OWN | _MESSAGES | {"run.started", "run.finished"},
     "reviewer": _OWN
     | {"approval.opened", "approval.viewed", "approval.signed", "approval.revoked", "spotcheck.signed"}
-    | {"tool.reconciled", "alert.acknowledged", "alert.closed"},
+    | {"tool.reconciled", "alert.acknowledged", "alert.closed", "exercise.requested"},
     "ingest": _OWN | {"record.refused", "record.gap", "record.equivocation"},
     "delivery": _OWN,
     "detector": _OWN | {"alert.raised"},
@@ -51,6 +51,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "administrator": _OWN
     | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled", "reviewer.bound", "reviewer.unbound"},
     "custodian": _OWN | _HOLDS,
+    "redteam": _OWN | _MESSAGES | {"run.started", "run.finished", "exercise.requested", "exercise.started", "exercise.ended"},
     "keeper": _OWN | _GATE | {"record.purged", "retention.applied"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""

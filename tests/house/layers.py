@@ -23,7 +23,7 @@ PACKAGES: Mapping[str, frozenset[str]] = {
 # Inside core, bottom first. A module imports its own layer and those before it. `ledger` is low because it is the port
 # and the records; what writes to it is high. `bus` is a port too, and knows how large an envelope may be.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("words", frozenset({"errors", "clock", "events", "settings"})),
+    ("words", frozenset({"errors", "clock", "events", "settings", "threats"})),
     ("bytes", frozenset({
         "signing", "sheaf", "sodium", "payload", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
     })),

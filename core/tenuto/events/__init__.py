@@ -31,6 +31,7 @@ from .deployment import (
     DeploymentUnhealthy,
 )
 from .drift import DriftDetected, DriftReverted
+from .exercise import ExerciseEnded, ExerciseRequested, ExerciseStarted
 from .hold import HoldLifted, HoldPlaced
 from .key import KeyEpochDestroyed, KeyEpochOpened, KeyRegistered, KeyRevoked, KeyRotated
 from .message import MessageDelivered, MessageRefused, MessageSent
@@ -74,6 +75,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     RecordUnaccounted,
     HoldPlaced, HoldLifted,
     RetentionApplied,
+    ExerciseRequested, ExerciseStarted, ExerciseEnded,
 )  # fmt: skip
 
 IN_SHEAF: frozenset[type[Event]] = frozenset(
@@ -116,6 +118,9 @@ __all__ = [
     "DriftDetected",
     "DriftReverted",
     "Event",
+    "ExerciseEnded",
+    "ExerciseRequested",
+    "ExerciseStarted",
     "HoldLifted",
     "HoldPlaced",
     "KeyEpochDestroyed",

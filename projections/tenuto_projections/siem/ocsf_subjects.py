@@ -2,12 +2,12 @@
 
 | subject | class | reason |
 | --- | --- | --- |
-| session, run, deployment | Application Lifecycle 6002 | a process, workflow or artifact starts, stops, is replaced |
+| session, run, deployment, exercise | Application Lifecycle 6002 | a process, workflow, artifact or attack starts, stops, is replaced |
 | key, reviewer, passkey, hold, `policy.changed` | Entity Management 3004 | who may act, and by which rules, changes: one class for all |
 | tool, `policy.decided`, approval, spotcheck | API Activity 6003 + security_control | one story, one class: see below |
 | decision | API Activity 6003 + ai_operation | a model was called and answered; its name has a place there |
 | message | API Activity 6003 | one author hands something to another through the ledger |
-| alert, drift, record | Detection Finding 2004 | somebody must look; one finding keeps one `finding_info.uid` |
+| alert, drift, record, an exercise that no control stopped | Detection Finding 2004 | somebody must look; one finding keeps one `finding_info.uid` |
 | secret | Data Security Finding 2006 | the same, for data that is where it must not be |
 | `record.purged`, retention | Datastore Activity 6005 | payloads, or rows that are in an archive, were deleted on purpose |
 
@@ -89,6 +89,7 @@ from .ocsf_classes import (
     Mapped,
     NotMapped,
 )
+from .ocsf_exercises import exercise_mapped
 from .ocsf_keeping import epoch_mapped, hold_mapped, retention_mapped
 from .ocsf_people import passkey_mapped, reviewer_mapped
 
@@ -344,7 +345,7 @@ SUBJECTS: Mapping[str, Callable[[Event], Mapped]] = {
     "policy": _policy, "approval": _approval, "reviewer": reviewer_mapped, "passkey": passkey_mapped,
     "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
     "deployment": _deployment, "drift": _drift, "record": _record, "hold": hold_mapped,
-    "retention": retention_mapped,
+    "retention": retention_mapped, "exercise": exercise_mapped,
 }  # fmt: skip
 
 

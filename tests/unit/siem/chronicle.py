@@ -30,6 +30,9 @@ from tenuto.events import (
     DriftDetected,
     DriftReverted,
     Event,
+    ExerciseEnded,
+    ExerciseRequested,
+    ExerciseStarted,
     HoldLifted,
     HoldPlaced,
     KeyEpochDestroyed,
@@ -120,7 +123,7 @@ def _key(name: str) -> SeedSigner:
 
 ROLES = {
     "pipeline": "pipeline", "infra": "agent", "spare": "router", "bob": "reviewer", "console": "console",
-    "ingest": "ingest", "watch": "detector",
+    "ingest": "ingest", "watch": "detector", "red-team": "redteam",
 }  # fmt: skip
 WITH_PAYLOAD = (RunStarted, DecisionMade, MessageSent, ToolRequested, ApprovalSigned)
 _SUBJECT = {"run": RUN, "refs": ("T4", "M12")}
@@ -213,6 +216,12 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("root", HoldPlaced, {"hold": "case-12", "run": RUN, "first": 3, "last": 9}),
     ("root", HoldLifted, {"hold": "case-12"}),
     ("root", RetentionApplied, {"first": 0, "last": 255, "minimum": 256, "archive": OTHER_DIGEST}),
+    ("bob", ExerciseRequested, {"exercise": "exercise-1", "scenario": "altered-in-transit"}),
+    ("red-team", ExerciseStarted, {"exercise": "exercise-1", "scenario": "altered-in-transit", "refs": ("T7", "M27")}),
+    ("red-team", ExerciseEnded, {
+        "exercise": "exercise-1", "scenario": "altered-in-transit", "verdict": "broken", "held": (), "evidence": (uuid("event", 17),),
+        "milliseconds": 900, "refs": ("T7", "M27"),
+    }),
     ("pipeline", RunFinished, {"run": RUN, "outcome": "refused"}),
     ("pipeline", SessionClosed, {"outcome": "completed"}),
     ("infra", RecordUnaccounted, {"lost_session": uuid("gone"), "last_seq": 4}),

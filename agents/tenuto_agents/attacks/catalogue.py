@@ -1,0 +1,24 @@
+"""All attacks that there are, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tenuto.errors import NotConfigured
+
+from . import messages, published, reviews
+from .scenario import Scenario
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for part in (messages, reviews, published)
+    for scenario in part.SCENARIOS
+}  # fmt: skip
+
+
+def chosen(names: Sequence[str]) -> list[Scenario]:
+    """Return the scenarios of these names, all without any; raises NotConfigured for a name that is none."""
+    for name in names:
+        if name not in SCENARIOS:
+            raise NotConfigured(f"There is no attack {name!r}. `tenuto attack list` prints those that there are.")
+    return [SCENARIOS[name] for name in names or SCENARIOS]

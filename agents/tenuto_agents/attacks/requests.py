@@ -1,0 +1,51 @@
+"""Attacks that people ask for: a signed request in the ledger, answered once, by whoever runs `tenuto attack serve`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from tenuto.events import ExerciseEnded, ExerciseRequested, ExerciseStarted
+from tenuto.verification import Verified
+from tenuto.wiring import open_follower
+
+from .catalogue import SCENARIOS
+from .exercise import Report, exercise
+from .ground import Ground
+
+LOOK_SECONDS = 0.5
+
+
+class Requests:
+    """The requests that nobody has answered yet, in ledger order."""
+
+    def __init__(self) -> None:
+        """Start before the first event."""
+        self._open: dict[str, ExerciseRequested] = {}
+
+    def take(self, verified: Verified) -> None:
+        """Take the next event; the first request of a name counts, and one that was begun is never begun again."""
+        event = verified.event
+        if isinstance(event, ExerciseRequested):
+            self._open.setdefault(event.exercise, event)
+        elif isinstance(event, ExerciseStarted | ExerciseEnded):
+            self._open.pop(event.exercise, None)
+
+    def next(self) -> ExerciseRequested | None:
+        """The oldest one that names an attack that there is."""
+        return next((one for one in self._open.values() if one.scenario in SCENARIOS), None)
+
+    def drop(self, exercise: str) -> None:
+        """It is being dealt with."""
+        self._open.pop(exercise, None)
+
+
+def answer_requests(ground: Ground, stop: threading.Event, show: Callable[[Report], None]) -> None:
+    """Run what is asked for, one after the other, until `stop` is set."""
+    requests, follower = Requests(), open_follower(ground.settings, payloads=False)
+    while not stop.wait(LOOK_SECONDS):
+        for verified in follower.catch_up():
+            requests.take(verified)
+        while (asked := requests.next()) is not None and not stop.is_set():
+            requests.drop(asked.exercise)
+            show(exercise(SCENARIOS[asked.scenario], ground, asked.exercise, (asked.id,)))
