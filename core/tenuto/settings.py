@@ -54,9 +54,6 @@ class Settings(BaseSettings):
     )
     console_port: int = Field(8501, ge=0, le=65535, description="Port of the approval console.")
     console_address: str = Field("127.0.0.1", description="Address the console listens on.")
-    console_url: str | None = Field(
-        None, description="Where people open the console, such as `https://tenuto.example`; the address it listens on when unset."
-    )
     notify: Path | None = Field(None, description="Settings file of notifications (TOML); nobody is told anything when unset.")
     model: str = Field("scripted", description="scripted, gullible, or a provider model such as `openai:gpt-5`.")
     sandbox: Literal["required", "optional"] = Field(
@@ -64,7 +61,7 @@ class Settings(BaseSettings):
     )
     reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for where nobody logs in.")
     console_url: str | None = Field(
-        None, description="Where people open the console, such as https://tenuto.example; passkeys and logins belong to it."
+        None, description="Where people open the console, such as https://tenuto.example; passkeys, logins and notifications name it."
     )
     login_metadata_url: str | None = Field(
         None, description="The provider's OpenID configuration (`https://HOST/.well-known/...`); nobody logs in when unset."
