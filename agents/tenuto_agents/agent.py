@@ -20,6 +20,7 @@ from tenuto.gate import Gate
 from tenuto.mailbox import Delivered, Mailbox
 from tenuto.recorder import Recorder
 
+from .secrets import OutputFilter
 from .task import StopRequest, Task
 from .text import visible_line
 
@@ -48,11 +49,12 @@ class Agent:
     """One agent at work. `duties` maps each topic that it takes to what it does about it."""
 
     def __init__(
-        self, recorder: Recorder, gate: Gate, mailbox: Mailbox, duties: Mapping[str, Duty], *, stop: StopRequest
-    ) -> None:
-        """All parts are open; this closes none of them."""
+        self, recorder: Recorder, gate: Gate, mailbox: Mailbox, duties: Mapping[str, Duty], *, stop: StopRequest,
+        outgoing: OutputFilter | None = None,
+    ) -> None:  # fmt: skip
+        """All parts are open; this closes none of them. `outgoing` stands before every tool as well."""
         self._recorder, self._gate, self._mailbox = recorder, gate, mailbox
-        self._duties, self._stop = duties, stop
+        self._duties, self._stop, self._outgoing = duties, stop, outgoing
 
     def serve(self) -> None:
         """Take messages until `Stopping` is raised. Anything that is no error of ours also ends it, after it is on record."""
@@ -91,7 +93,7 @@ class Agent:
         if earlier == "completed":
             return
         received = self._recorder.record(MessageDelivered, run=run, cause=(message.id,), position=delivered.position)
-        task = Task(self._recorder, self._gate, run, (received.id,), self._stop)
+        task = Task(self._recorder, self._gate, run, (received.id,), self._stop, self._outgoing)
         if earlier == "interrupted" and not duty.repeatable:
             task.finish("failed", "An earlier attempt was interrupted. Look at its last tool call, then submit again.")
             return

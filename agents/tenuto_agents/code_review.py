@@ -23,7 +23,7 @@ from .change import Change, change_digest, read_change
 from .clean import CleanFile, clean_files
 from .evidence import CODE_REVIEW, INFRASTRUCTURE, PIPELINE, Record, verify_submitted
 from .git import RepositoryRefused
-from .model import Model, ModelAnswer
+from .model import Model, ModelAnswer, parse_answer
 from .prompt import build_prompt
 from .sandbox import Box, Breach
 from .task import Task
@@ -55,8 +55,8 @@ class CodeReview:
         change = read_recorded(task, asked)
         with breaches_on_record(task, self._new_id):
             analysis, clean = self._analyse(task, change)
-        prompt = build_prompt(change, clean, analysis.findings, self._new_id())
-        answer = self._model.review(prompt)
+        prompt = task.screened(build_prompt(change, clean, analysis.findings, self._new_id()), "prompt")
+        answer = self._screened_answer(task, self._model.review(prompt))
         diverges = answer.verdict.verdict == "approve" and bool(analysis.high)
         decided = self._decide(task, change, analysis, prompt, answer)
         if diverges:
@@ -84,6 +84,12 @@ class CodeReview:
         arguments = {"head": change.head, "sandbox": self._box.name}
         action = Action(tool=ANALYSIS_TOOL, resource=resource, digest=change.digest, arguments=arguments)
         return task.act(action, work).value
+
+    @staticmethod
+    def _screened_answer(task: Task, answer: ModelAnswer) -> ModelAnswer:
+        """The answer without any secret; what is left is read again, since it is what goes on record."""
+        response = task.screened(answer.response, "response")
+        return answer if response == answer.response else parse_answer(response)
 
     def _decide(self, task: Task, change: Change, analysis: Analysis, prompt: str, answer: ModelAnswer) -> Event:
         verdict = answer.verdict

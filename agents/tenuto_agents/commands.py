@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .secret_commands import add_commands as add_secret_commands
+
 if TYPE_CHECKING:
     from tenuto.settings import Settings
 
@@ -28,6 +30,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("submit")(submit)
     app.command("sample")(make_sample)
     attacks.add_commands(app)
+    add_secret_commands(app)
 
 
 def run_agent(
@@ -42,20 +45,26 @@ def run_agent(
 
     from . import SOFTWARE
     from .agent import Agent
+    from .secrets.live import open_scanner
+    from .secrets.references import demand_references
+    from .secrets.response import filter_of
     from .task import Stopping, StopRequest
 
     settings = load_settings()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
     worker = open_agent(settings, name, adopt_base=adopt_base)
     stop = StopRequest()
+    scanner = open_scanner(settings.home, settings.keys)
+    demand_references(settings.model_dump(), scanner)
     recorder = open_recorder(settings, name, software=SOFTWARE)
     assert recorder.mailbox is not None
     outcome: Literal["failed", "interrupted"] = "failed"
     try:
         stop.install()
+        outgoing = filter_of(recorder, scanner)
         gate = open_gate(settings, recorder)
         typer.echo(f"{name} is at work.", err=True)
-        Agent(recorder, gate, recorder.mailbox, worker.duties(), stop=stop).serve()
+        Agent(recorder, gate, recorder.mailbox, worker.duties(), stop=stop, outgoing=outgoing).serve()
     except Stopping:
         outcome = "interrupted"
     finally:

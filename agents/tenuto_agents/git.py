@@ -82,10 +82,15 @@ class Commit:
 class Repository:
     """A repository on this machine, opened for reading by id."""
 
-    def __init__(self, path: Path) -> None:
-        """`path` is a work tree's top folder or a bare repository; raises RepositoryRefused, or ToolMissing without git."""
+    def __init__(self, path: Path, *, objects: str = "", alternates: str = "") -> None:
+        """`path` is a work tree's top folder or a bare repository; raises RepositoryRefused, or ToolMissing without git.
+
+        objects, alternates: where a push lies that is not taken yet, as git tells its pre-receive hook.
+        """
         self.path = path
         self._git = find_git()
+        given = {"GIT_OBJECT_DIRECTORY": objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates}
+        self._environment = git_environment() | {name: value for name, value in given.items() if value}
         self._folder = _git_folder(path)
         if self._run("rev-parse", "--git-dir").code != 0:
             raise RepositoryRefused(f"{path} is not a git repository: its .git folder cannot be read by git.")
@@ -132,6 +137,15 @@ class Repository:
         start = text.find("\n@@ ")
         return text[start + 1 :] if start >= 0 else ""
 
+    def brought_in(self, commit: str) -> bytes:
+        """Return what the commits up to `commit` that no ref holds yet bring in: their messages and every line they add."""
+        ended = self._demand(
+            "log", "-p", "-m", "--format=%B", "--text", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
+            "--no-show-signature", "--no-mailmap", "--unified=0", _full(commit), "--not", "--all",
+        )  # fmt: skip
+        lines = (line for line in ended.stdout.split(b"\n") if not line.startswith(b"-"))
+        return b"\n".join(line.removeprefix(b"+") for line in lines)
+
     def tree(self, commit: str, folder: str = "") -> tuple[Entry, ...]:
         """Return every file under `folder` (without trailing slash; all by default) at `commit`, by path."""
         ended = self._demand("ls-tree", "-r", "-z", "--full-tree", _full(commit))
@@ -154,7 +168,7 @@ class Repository:
     def _run(self, *arguments: str) -> Ended:
         settings = [part for name, value in _INERT for part in ("-c", f"{name}={value}")]
         argv = [self._git, "--no-pager", f"--git-dir={self._folder}", *settings, *arguments]
-        return run_tool(argv, folder=self._folder, seconds=GIT_SECONDS_MAX, environment=git_environment())
+        return run_tool(argv, folder=self._folder, seconds=GIT_SECONDS_MAX, environment=self._environment)
 
 
 def find_git() -> str:

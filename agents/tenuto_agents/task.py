@@ -17,7 +17,10 @@ from tenuto.events import Event, MessageSent, RunFinished
 from tenuto.gate import Action, Gate, Outcome
 from tenuto.recorder import Recorder
 
+from .secrets import OutputFilter
+
 Value = TypeVar("Value")
+
 SENTENCE_CHARACTERS_MAX = 2_000
 
 
@@ -71,12 +74,16 @@ class Task:
     run: str
     cause: tuple[UUID, ...]
     stop: StopRequest
+    outgoing: OutputFilter | None = None
 
     def act(self, action: Action, work: Callable[[], tuple[Value, Result]]) -> Acted[Value]:
         """Do `work` as the tool call `action`, once policy and people allow it.
 
-        `work` returns a value and what goes on record about it. Raises ActionRefused, and whatever `work` raises.
+        `work` returns a value and what goes on record about it. Raises Refused for a secret in the arguments, ActionRefused, and
+        whatever `work` raises.
         """
+        if self.outgoing is not None:
+            self.outgoing.demand_clean(action.arguments, action.tool, self.run)
         values: list[Value] = []
 
         def execute() -> Result:
@@ -90,6 +97,10 @@ class Task:
         finally:
             self.stop.end_effect()
         return Acted(values[0], outcome)
+
+    def screened(self, text: str, place: str) -> str:
+        """Return `text` without any secret: for what goes out of this process by another way than the ledger."""
+        return text if self.outgoing is None else self.outgoing.text(text, place, self.run)
 
     def record(self, kind: type[Event], *, document: Document | None = None, **fields: Any) -> Event:
         """Put one event of this run on record."""

@@ -52,7 +52,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     | {"passkey.enrolled", "passkey.revoked", "reviewer.enrolled", "reviewer.bound", "reviewer.unbound"},
     "custodian": _OWN | _HOLDS,
     "redteam": _OWN | _MESSAGES | {"run.started", "run.finished", "exercise.requested", "exercise.started", "exercise.ended"},
-    "keeper": _OWN | _GATE | {"record.purged", "retention.applied"},
+    "keeper": _OWN | _GATE | {"record.purged", "retention.applied"} | {"secret.leaked", "secret.rotated", "secret.purged", "alert.raised"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

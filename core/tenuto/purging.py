@@ -124,7 +124,7 @@ class Purging:
         new_id: NewId,
     ) -> None:  # fmt: skip
         """`walk` is that of the gate's follower. `open_follower` returns another one, which opens no payloads."""
-        self._recorder, self._gate, self._walk, self._open_follower = recorder, gate, walk, open_follower
+        self.recorder, self._gate, self._walk, self._open_follower = recorder, gate, walk, open_follower
         self._origin, self._vessel, self._new_id = walk.origin, vessel, new_id
 
     def request(self, names: Sequence[str], reason: str, why: str, initiator: str) -> Asked:
@@ -167,11 +167,11 @@ class Purging:
 
     def _tell(self, asked: Asked) -> None:
         """The ledger has it, or it was not said: ingest recomputes that it counts."""
-        event = self._recorder.record(
+        event = self.recorder.record(
             RecordPurged, run=asked.request.run, cause=(asked.request.id,), approval=asked.request.approval,
             positions=asked.positions, header_hashes=asked.hashes, reason=asked.reason,
         )  # fmt: skip
-        self._recorder.wait(event)
+        self.recorder.wait(event)
 
     def _asked(self, approval: str) -> tuple[Asked, Survey]:
         """Read the request back from the ledger; its digest says whether this is what people were asked for."""

@@ -39,7 +39,7 @@ from .signing import Signer
 from .spool import Spool, SpoolFull
 from .toolcall import ToolCall, named_arguments, on_record, tool_name
 from .trust import Trust
-from .writing import Draft, SheafWriter, Writer
+from .writing import Draft, Screen, SheafWriter, Writer
 
 CLOSE_SECONDS = 5.0
 JOIN_SECONDS = 15.0
@@ -134,6 +134,10 @@ class Recorder:
         about: dict[str, Any] = {"run": run, "cause": cause, "to": to, "refs": refs}
         draft = self._draft(kind, document=document, payload=payload, **about, **fields)
         return cast("E", self._record([draft])[0])
+
+    def screen_payloads(self, screen: Screen) -> None:
+        """From now on every payload passes `screen` before it is sealed and signed; what it raises, `record` raises."""
+        self._writer.screen = screen
 
     def sheaf(self, events_max: int = SHEAF_HEADERS_MAX) -> SheafWriter:
         """Collect events in a block and sign them together, at most `events_max` (64) with one signature; see `SheafWriter`.

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     sandbox: Literal["required", "optional"] = Field(
         "required", description="optional: a machine without bubblewrap reviews without it and says so; for demonstrations."
     )
+    secrets_manager: str | None = Field(None, description="Address of an OpenBao or Vault server whose database engine rotates what leaked.")
+    secrets_token: str | None = Field(None, description="Its token, by reference: `file:PATH` of a file with mode 0600.")
     reviewer: str = Field("demo-reviewer", description="Reviewer that the console signs for where nobody logs in.")
     console_url: str | None = Field(
         None, description="Where people open the console, such as https://tenuto.example; passkeys, logins and notifications name it."

@@ -30,6 +30,9 @@ from .trust import Trust
 
 SEQ_MAX = 2**53 - 1
 
+Screen = Callable[[type[Event], tuple[str, bytes], str | None], tuple[str, bytes]]
+"""What a payload passes before it is sealed: kind, media type with bytes, and run in, media type with bytes out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -49,6 +52,7 @@ class Writer:
         """The spool is the author's, for this log."""
         self._signer, self._trust, self._spool, self._clock, self._new_id = signer, trust, spool, clock, new_id
         self._sealer = PayloadSealer(bytes.fromhex(trust.epoch_public_key))
+        self.screen: Screen | None = None
 
     def draft(
         self, kind: type[Event], session: UUID, *, document: Document | None = None,
@@ -60,6 +64,8 @@ class Writer:
         """
         if document is not None:
             payload = to_payload(document)
+        if payload is not None and self.screen is not None:
+            payload = self.screen(kind, payload, fields.get("run"))
         sealed: Sealed | None = None
         if payload is not None:
             media_type, plaintext = payload
