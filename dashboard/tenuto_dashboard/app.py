@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from tenuto_dashboard import entrance, session
-from tenuto_dashboard.app_pages import alerts, fleet, inbox, integrity, passkeys, review, runs
+from tenuto_dashboard.app_pages import alerts, coverage, fleet, inbox, integrity, passkeys, review, runs
 from tenuto_dashboard.live import live, turn_the_page, with_words
 from tenuto_dashboard.masthead import alarm, brand, masthead, signer
 from tenuto_dashboard.pages import follow, remember
@@ -30,6 +30,7 @@ def main() -> None:
         "runs": st.Page(runs.draw, title="Runs", icon=":material/conversion_path:", url_path="runs"),
         "alerts": st.Page(alerts.draw, title="Alerts", icon=":material/notifications:", url_path="alerts"),
         "fleet": st.Page(fleet.draw, title="Fleet", icon=":material/group:", url_path="fleet"),
+        "coverage": st.Page(coverage.draw, title="Coverage", icon=":material/shield:", url_path="coverage"),
         "integrity": st.Page(integrity.draw, title="Integrity", icon=":material/verified_user:", url_path="integrity"),
         "passkeys": st.Page(passkeys.draw, title="Passkeys", icon=":material/key:", url_path="passkeys"),
         "review": st.Page(review.draw, title="Review", url_path="review", visibility="hidden"),

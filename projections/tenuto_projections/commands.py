@@ -32,12 +32,14 @@ def add_commands(app: typer.Typer) -> None:
     """Add project, rebuild, verify, bundle, log, show, why, replay, policy, spotcheck and notify to the `tenuto` command."""
     from . import policy_commands, spotcheck_commands
     from .bundle_commands import bundle
+    from .coverage import commands as coverage_commands
     from .notify import commands as notify_commands
 
     for command in (project, rebuild, verify, bundle, log, show, why, replay):
         app.command()(command)
     policy_commands.add_commands(app)
     spotcheck_commands.add_commands(app)
+    coverage_commands.add_commands(app)
     notify_commands.add_commands(app)
 
 

@@ -9,6 +9,7 @@ from tenuto.errors import Busy
 from tenuto.telemetry import Telemetry
 
 from .alerts import Alerts
+from .coverage.model import CoverageModel
 from .fleet import Fleet
 from .inbox import Inbox
 from .integrity import Counts
@@ -23,7 +24,7 @@ WAIT_SECONDS = 0.25
 
 def all_projections() -> tuple[Projection, ...]:
     """Return every read model, new, before the first event."""
-    return Runs(), Inbox(), Reviewing(), Signers(), Fleet(), Counts(), Losses(), Alerts()
+    return Runs(), Inbox(), Reviewing(), Signers(), Fleet(), Counts(), Losses(), Alerts(), CoverageModel()
 
 
 def projection_named(name: str) -> Projection | None:
