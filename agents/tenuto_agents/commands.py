@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .secret_commands import add_commands as add_secret_commands
+from .webhook_commands import add_commands as add_webhook_commands
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
@@ -31,6 +32,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("sample")(make_sample)
     attacks.add_commands(app)
     add_secret_commands(app)
+    add_webhook_commands(app)
 
 
 def run_agent(
