@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -35,6 +35,8 @@ from .intake.arrival import Arrival, again, returned
 from .intake.examining import Coming
 from .intake.folds import DoubleFold, KeyFold, PurgeFold
 from .intake.judging import OWN_EVENTS_ROOM, Judge, Judgement, PurgeStanding, Standing
+from .intake.search import Admission, RootSearch
+from .intake.testimony import CannotTestify
 from .ledger import BATCH_EVENTS_MAX, AlreadyAppended, HeadsMoved, LedgerStore, NotOwner, Parked
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,9 @@ class _Partition:
     watching_since: datetime | None = None
     parked: dict[tuple[UUID, int], Parked] = field(default_factory=dict)
     refused_in_a_row: int = 0
+    next_offset: int = 0
+    search: RootSearch | None = None
+    """There while ingest's own registration is looked for behind what it must refuse at `next_offset`."""
     ahead: Coming | None = None
     """What was read after the batch in hand. It is dropped with the ownership: then the ledger says where to read on."""
 
@@ -155,7 +160,27 @@ class Ingest:
                 partition.ahead = self._read_ahead(reader)
         elif not partition.parked:
             return 0
-        return self._take(partition, coming)
+        try:
+            return self._take(partition, coming)
+        except CannotTestify:
+            entered = self._let_root_in(partition, reader)
+            if not entered:
+                raise
+            return entered
+
+    def _let_root_in(self, partition: _Partition, reader: TopicReader) -> int:
+        """Let in the root's events up to ingest's registration, if they stand further on; returns how many entered."""
+        partition.owned = False  # the reader moves; claimed again, it stands where the ledger has it
+        partition.search = partition.search or RootSearch(partition.next_offset)
+        found = partition.search.look(reader, self._judge.examiner, self._keys.keyring, self._records_max)
+        admission = Admission(self._judge, replace(self._look(partition, found), parked={}))
+        admission.run(found)
+        if not admission.able:
+            return 0
+        positions = self._store.append(admission.batch(None))
+        self._keys.advance(admission.keyring, positions.stop)
+        log.warning("%s events of the root entered ahead of what partition %s holds before them", len(positions), partition.number)
+        return len(positions)
 
     def _read(self, reader: TopicReader, timeout_ms: int) -> Coming | None:
         records = reader.poll(self._records_max, timeout_ms)
@@ -180,6 +205,7 @@ class Ingest:
             self._doubles.refresh()
             self._load_parked(partition)
             partition.reader.seek(offset)
+            partition.next_offset = offset
             partition.owned, partition.watching_since = True, self._clock.now()
         return partition.reader
 
@@ -237,6 +263,8 @@ class Ingest:
                 partition.owned = False
                 return 0
             self._acknowledge(partition, judgement, positions)
+            if coming is not None:
+                partition.next_offset, partition.search = coming.next_offset, None
             return len(positions)
         raise Busy(
             f"Other writers were faster {HEADS_MOVED_MAX} times in a row; partition {partition.number} is put off."

@@ -1,5 +1,8 @@
 """What a gate sees of the ledger: events by run, approvals, the ledger's own time; and waiting until more appears.
 
+The events of a run are let go once FINISHED_RUNS_KEPT_MAX other runs finished after it; what stays is its name, so that asking
+for it is refused instead of answered with a part. A run that was not finished by who started it is kept for good.
+
 Only what stands under a compared root is let in. If reading is torn in the middle, by a signal or by a log that is not
 what it claims to be, the view refuses to be used again: half a history is worse than none.
 """
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .approvals import Approvals
 from .clock import EPOCH
 from .errors import Busy, TenutoError
-from .events import Event
+from .events import Event, RunFinished
 from .outcomes import Outcomes
 from .verification import VerificationFailed, Verified
 
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
     from .following import Follower
 
 Found = TypeVar("Found")
+FINISHED_RUNS_KEPT_MAX = 1000
 TORN = "Reading the ledger was interrupted in the middle; what is known of it cannot be trusted. Open a new gate."
+
+
+class RunLetGo(TenutoError):
+    """The run finished long ago, and its events are not kept any more."""
 
 
 class LedgerView:
@@ -37,6 +45,8 @@ class LedgerView:
         self.now: datetime = EPOCH
         self._follower, self._ledger_seconds, self._poll_seconds = follower, ledger_seconds, poll_seconds
         self._runs: dict[str, list[Verified]] = {}
+        self._finished: dict[str, None] = {}
+        self._let_go: set[str] = set()
         self._unproven: list[Verified] = []
         self._broken: TenutoError | None = None
         self._lock = RLock()
@@ -55,7 +65,10 @@ class LedgerView:
                 return
 
     def events_of(self, run: str) -> list[Verified]:
-        """Return the events of a run, in ledger order, as far as they were taken in."""
+        """Return the events of a run, in ledger order, as far as they were taken in; raises RunLetGo where not all are kept."""
+        if run in self._let_go:
+            sentence = f"The run {run} finished before {FINISHED_RUNS_KEPT_MAX:,} others did, and its events are not kept here"
+            raise RunLetGo(f"{sentence}; `tenuto replay {run}` shows them.")
         return list(self._runs.get(run, ()))
 
     def role(self, author: str) -> str:
@@ -108,5 +121,14 @@ class LedgerView:
         self.approvals.apply(verified)
         self.outcomes.apply(verified)
         self.now = verified.recorded_at
-        if verified.event.run is not None:
-            self._runs.setdefault(verified.event.run, []).append(verified)
+        run = verified.event.run
+        if run is None or run in self._let_go:
+            return
+        events = self._runs.setdefault(run, [])
+        events.append(verified)
+        if isinstance(verified.event, RunFinished) and verified.event.author == events[0].event.author:
+            self._finished.setdefault(run)
+        if len(self._finished) > FINISHED_RUNS_KEPT_MAX:
+            oldest = next(iter(self._finished))
+            del self._finished[oldest], self._runs[oldest]
+            self._let_go.add(oldest)

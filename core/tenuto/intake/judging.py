@@ -391,7 +391,7 @@ class Judgement:
         if self.refused_in_a_row > limit:
             raise TooManyRefusals(
                 f"More than {limit:,} records in a row were refused; the last one: {refusal} Ingest stops before this"
-                " batch. Find out what writes to the topic, then start it again."
+                " batch. Find out what writes to the topic; a higher TENUTO_REFUSALS_IN_A_ROW puts them on record and passes."
             )
 
     def _say(self, kind: type[Event], fields: dict[str, Any]) -> None:
