@@ -19,6 +19,7 @@ from tenuto.clock import SystemClock, new_uuid7
 from tenuto.envelope import parse
 from tenuto.events import SessionClosed, SessionOpened
 from tenuto.ledger import Batch, Head, Parked, Recorded, SessionHead
+from tenuto.log.merkle import Frontier, leaf_hashes
 from tenuto.log.note import NoteSigner
 from tenuto.sheaf import SHEAF_HEADERS_MAX
 from tenuto.signing import SeedSigner
@@ -183,7 +184,7 @@ class EndlessLedger:
         """Empty; `grow` first."""
         self._log, self._clock = Endless(), SystemClock()
         self._slice: list[Recorded] = []
-        self._first = 0
+        self._first, self._frontier = 0, Frontier()
 
     @property
     def size(self) -> int:
@@ -195,11 +196,12 @@ class EndlessLedger:
         self._first, now = self.size, self._clock.now()
         made = enumerate(self._log.take(events), start=self._first)
         self._slice = [Recorded(position, now, parse(one.record).state) for position, one in made]
+        self._frontier = self._frontier.extend(leaf_hashes(one.entry for one in self._slice))
         return self._slice
 
     def head(self) -> Head:
-        """Return how many there are."""
-        return Head(self.size, b"")
+        """Return the head over all that there were."""
+        return Head(self.size, self._frontier.to_bytes())
 
     def read(self, start: int, limit: int, *, payloads: bool = True) -> list[Recorded]:
         """Return events of the slice."""

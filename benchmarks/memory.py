@@ -29,7 +29,9 @@ from tenuto.keytree import KeyTree
 from tenuto.log.checkpoint import Checkpoint, sign_checkpoint
 from tenuto.log.merkle import Frontier, leaf_hashes
 from tenuto.log.tiles import CHECKPOINT_FILE, TileFolder
+from tenuto.sealing import Sealer
 from tenuto.verification import LogWalk
+from tenuto_projections.running import all_projections
 
 from .endless import EPOCH_SECRET, LOG, ORIGIN, SIGNERS, TRUST, EndlessLedger, EndlessTopic, ForgettingStore
 
@@ -76,8 +78,35 @@ def delivery(stack: ExitStack) -> Steps:
         yield len(entries)
 
 
-PARTS: dict[str, tuple[Callable[[ExitStack], Steps], int]] = {"ingest": (ingest, 1), "verify": (verify, 1), "delivery": (delivery, 10)}
-"""Each part, and which fraction of the events it is given: delivery writes all of them to the disk as it goes."""
+def sealer(stack: ExitStack) -> Steps:
+    """What signs the log: reads, folds, stages and applies tiles, signs a checkpoint for each slice."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tenuto-memory-")))
+    ledger, clock = EndlessLedger(), SystemClock()
+    door = stack.enter_context(
+        Sealer(reader=ledger, tiles=TileFolder(folder / "log"), state=folder / "state", signer=LOG, origin=ORIGIN, clock=clock)
+    )
+    while True:
+        ledger.grow(SLICE_EVENTS)
+        published = door.seal()
+        assert published is not None
+        yield published.events
+
+
+def projections(stack: ExitStack) -> Steps:
+    """What all read models keep in the projector's memory, beside what they write into their tables."""
+    ledger, walk, models = EndlessLedger(), LogWalk(origin=ORIGIN, root_public_key=TRUST.root), all_projections()
+    pool = stack.enter_context(ThreadPoolExecutor(2))
+    while True:
+        page = walk.take(ledger.grow(500), pool)
+        for model in models:
+            model.fold(page)
+        yield len(page)
+
+
+PARTS: dict[str, tuple[Callable[[ExitStack], Steps], int]] = {
+    "ingest": (ingest, 1), "verify": (verify, 1), "projections": (projections, 1), "delivery": (delivery, 10), "sealer": (sealer, 10),
+}  # fmt: skip
+"""Each part, and which fraction of the events it is given: delivery and sealer write all of them to the disk as they go."""
 
 
 def measure(part: str, events: int) -> list[tuple[int, float]]:

@@ -73,9 +73,7 @@ class Epochs:
         if epoch >= load_trust(self.home).epoch:
             raise NotConfigured(f"Epoch {epoch} is not over. Run `tenuto key epoch rotate` first.")
         destroyed = self._demand_unused(epoch, sessions_ended)
-        there = epoch in keyfiles.epochs(self.keys)
-        if there:
-            _shred(self.keys / keyfiles.epoch_file(epoch))
+        there = shred(self.keys / keyfiles.epoch_file(epoch))
         if not destroyed:
             self.root.wait(self.root.record(KeyEpochDestroyed, epoch=epoch), self.seconds)
         return there
@@ -144,11 +142,22 @@ def _epoch_of(record: bytes) -> int | None:
     return envelope.epoch if envelope.sealed is not None else None
 
 
-def _shred(path: Path) -> None:
-    """Overwrite and remove a key file; the overwriting is a best effort, as everywhere."""
-    with path.open("r+b") as file:
-        file.write(bytes(os.fstat(file.fileno()).st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
-    flush_folder(path.parent)
+def shred(path: Path) -> bool:
+    """Overwrite and remove a key file; return whether there was one. The overwriting is a best effort, as everywhere.
+
+    May be repeated after a crash at any point. The key loses its name first, so that nobody ever reads half of one, and what an
+    earlier attempt left is removed as well.
+    """
+    dying = path.with_name(f"{path.name}.destroyed")
+    there = path.exists()
+    if there:
+        path.replace(dying)  # onto what an earlier attempt left, if anything: that was overwritten or is of the same key
+        flush_folder(path.parent)
+    if dying.exists():
+        with dying.open("r+b") as file:
+            file.write(bytes(os.fstat(file.fileno()).st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        dying.unlink()
+        flush_folder(path.parent)
+    return there

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -25,7 +25,7 @@ from .errors import NotConfigured
 from .ledger import LedgerReader
 from .log.archive import ARCHIVE_FOLDER, CheckpointArchive
 from .log.checkpoint import Checkpoint, CheckpointRefused, parse_checkpoint
-from .log.durable import flush_folder, write_durably
+from .log.durable import flush_folder, make_folder, write_durably
 from .log.merkle import Frontier, leaf_hash, leaf_hashes
 from .log.tiles import CHECKPOINT_FILE, TILE_WIDTH, TileFolder, TileMissing, TilesRefused
 from .sealing import PAGE_EVENTS, SealRefused, hold_state, load_signed
@@ -179,24 +179,34 @@ def _copy_archive(state: Path, staging: Path) -> None:
 def _put_in_place(staging: Path, tiles: TileFolder, rebuilt: Rebuilt) -> Rebuilt:
     """Move what was derived to where it belongs; what is there and differs goes aside first, file by file."""
     aside = _free(tiles.path)
-    written, wrong = 0, list[str]()
+    written, wrong, touched = 0, list[str](), set[Path]()
     files = [one for one in staging.rglob("*") if one.is_file()]
     for file in sorted(files, key=lambda one: (one.name == CHECKPOINT_FILE, one)):  # what is published last, comes last
         name = file.relative_to(staging).as_posix()
         target = tiles.path / name
         if target.is_file() and target.read_bytes() == file.read_bytes():
             continue
+        if name == CHECKPOINT_FILE:
+            _flush(touched)  # what it covers is durable before it is published
         if target.exists():
             wrong.append(name)
-            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            make_folder((aside / name).parent, touched)
             target.rename(aside / name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+            touched.add((aside / name).parent)
+        make_folder(target.parent, touched)
         file.rename(target)
-        flush_folder(target.parent)
+        touched.add(target.parent)
         written += 1
+    _flush(touched)
     for name in wrong:
         log.error("%s was not what the events make it; it lies in %s now.", name, aside)
     return Rebuilt(rebuilt.size, rebuilt.compared, written, tuple(wrong), aside if wrong else None)
+
+
+def _flush(folders: Iterable[Path]) -> None:
+    """Make durable what was made, renamed or taken away in these folders."""
+    for folder in folders:
+        flush_folder(folder)
 
 
 def _beside(folder: Path, word: str) -> Path:

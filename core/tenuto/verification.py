@@ -46,6 +46,7 @@ __all__ = [
     "VerificationFailed",
     "Verified",
     "open_stored",
+    "remaining",
     "signature_refusals",
 ]
 STEPS: dict[int, str] = {
@@ -71,6 +72,30 @@ class VerificationFailed(Refused):
         place = "the log as a whole" if position is None else f"position {position}"
         super().__init__(f"Step {step} ({STEPS[step]}) fails at {place}: {sentence}")
         self.step, self.position, self.sentence = step, position, sentence
+
+
+_BY_ITSELF = "Still good: what each event says by itself"
+_REMAINS = {
+    1: "Nothing was read that can be vouched for.",
+    2: "Nothing was read that can be vouched for.",
+    3: "Nothing was read that can be vouched for.",
+    4: f"{_BY_ITSELF} (steps 1 to 4). What is wrong is a row that only repeats it; it misleads whoever writes, and no reader.",
+    5: f"{_BY_ITSELF} (steps 1 to 4). What is wrong lies beside the events.",
+    6: f"{_BY_ITSELF} (steps 1 to 5). That together they are what the log signed, and nothing else, is not shown.",
+    7: f"{_BY_ITSELF} (steps 1 to 5). The log does not vouch for which events there are, nor for their order.",
+    8: f"{_BY_ITSELF} (steps 1 to 5), and the log signed them; that others are not shown another history is not proven.",
+    9: "Still good: whatever the checkpoint seen before covers, for whoever holds it. This history is another one.",
+}
+
+
+def remaining(failure: VerificationFailed) -> str:
+    """Return what can still be trusted after this failure, in a sentence for the person who has to go on from there."""
+    if failure.position is None:
+        return _REMAINS[failure.step]
+    return (
+        f"Still good: the {failure.position:,} events before it, as far as their authors, signatures, chains and payloads go"
+        " (steps 1 to 5). A bundle or a cosigned checkpoint taken earlier proves what it covers, whatever this log says now."
+    )
 
 
 @dataclass

@@ -252,7 +252,7 @@ def _print_log(follower: Follower, selection: Selection, *, follow: bool) -> int
 def _sentences() -> Iterator[None]:
     """Turn what is refused into one sentence on stderr and the right exit code."""
     from tenuto.errors import TenutoError
-    from tenuto.verification import VerificationFailed
+    from tenuto.verification import VerificationFailed, remaining
 
     from .replay.links import NothingFound
 
@@ -261,7 +261,8 @@ def _sentences() -> Iterator[None]:
     except NothingFound as error:
         _fail(str(error), NOT_FOUND)
     except VerificationFailed as error:
-        _fail(str(error).rstrip(".") + ".", NOT_INTACT)
+        _say(str(error).rstrip(".") + ".")
+        _fail(remaining(error), NOT_INTACT)
     except TenutoError as error:
         _fail(str(error), USAGE)
 

@@ -22,6 +22,7 @@ from tenuto_projections import commands
 from typer.testing import CliRunner
 
 from tests.conftest import Database
+from tests.end_to_end.tampering import compare
 from tests.road import Road
 
 PEOPLE = (Enrolment("code-review", "agent", "ben"), Enrolment("deployment", "agent", "ann"))
@@ -52,10 +53,11 @@ class Told:
                 )
                 assert changed.rowcount == 1
 
-    def fails(self, step: int, position: int) -> None:
+    def fails(self, case: str, step: int, position: int) -> None:
         with pytest.raises(VerificationFailed) as caught:
             self.road.read()
         assert (caught.value.step, caught.value.position) == (step, position)
+        compare(f"in a sheaf: {case}", caught.value, self.road.home)
 
 
 @pytest.fixture
@@ -131,6 +133,6 @@ def test_whatever_is_changed_in_a_sheaf_is_named_with_its_step_and_position(told
     for name, (step, states) in cases.items():
         assert all(split_state(state) for state in kept.values()), name
         told.change(states)
-        told.fails(step, min(states))
+        told.fails(name, step, min(states))
         told.change(kept)
     assert len(told.members) == COUNT

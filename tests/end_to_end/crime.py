@@ -37,6 +37,8 @@ from tenuto.wiring import open_follower, open_reader, open_tile_follower, open_t
 from tenuto_projections.verifying import walk_log
 from tenuto_projections.walked import Walked
 
+from tests.end_to_end.tampering import compare
+
 STRANGER = SeedSigner("code-review", bytes(range(1, 33)))
 AWAY = 900_000  # a place where no event is
 TABLES = ("entry", "payload", "log_head", "session_head")
@@ -67,14 +69,14 @@ class Plant:
         """The last event of an author."""
         return [one for one in self.events if one.event.author == author][-1]
 
-    def world(self, folder: Path) -> World:
-        """The tables as they were, and a copy of the published files."""
+    def world(self, folder: Path, case: str) -> World:
+        """The tables as they were, and a copy of the published files; `case` is the crime that will be done."""
         for name in ("log", "keys"):
             shutil.copytree(self.home / name, folder / name)
         shutil.copy(self.home / "trust.json", folder)
         back = "".join(f"DELETE FROM ledger.{table}; INSERT INTO ledger.{table} TABLE kept.{table};" for table in TABLES)
         self.script(f"BEGIN; {back} COMMIT")
-        return World(self, Settings(home=folder, database_url=self.url))
+        return World(self, Settings(home=folder, database_url=self.url), case)
 
 
 @dataclass
@@ -83,6 +85,7 @@ class World:
 
     plant: Plant
     settings: Settings
+    case: str
 
     @property
     def trust(self) -> Trust:
@@ -116,6 +119,7 @@ class World:
             self.verify_files() if files else self.verify()
         assert (caught.value.step, caught.value.position) == (step, position), str(caught.value)
         assert sentence in str(caught.value)
+        compare(self.case, caught.value, self.settings.home, files=files)
 
     def set_state(self, position: int, state: bytes) -> None:
         """Replace the stored bytes of an event and nothing else."""

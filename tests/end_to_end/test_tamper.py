@@ -25,6 +25,7 @@ from tenuto_projections import verifying
 
 from tests.end_to_end.conftest import Demonstrated, copy_of, tenuto
 from tests.end_to_end.crime import STRANGER, Plant, World, flipped, forged
+from tests.end_to_end.tampering import case_of
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,9 @@ def plant(demonstrated: Demonstrated, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def world(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> World:
     monkeypatch.setattr(verifying, "COSIGNATURE_SECONDS_MAX", 0.0)  # nobody will cosign here any more
-    return plant.world(tmp_path)
+    return plant.world(tmp_path, case_of(request.node.name))
 
 
 def test_the_log_as_it_was_left_verifies_twice_and_as_files(world: World) -> None:
@@ -280,7 +281,8 @@ def test_a_session_head_that_is_not_that_of_the_last_event(world: World, stateme
 
 def test_one_bit_of_the_checkpoint(world: World) -> None:
     note = world.checkpoint.read_bytes()
-    for place in (0, note.index(b"\n\n") - 3, note.index("— ".encode()) + 60):
+    for start in (0, note.index(b"\n\n") - 9, note.index("— ".encode()) + 60):
+        place = next(place for place in range(start, len(note)) if chr(note[place] ^ 1).isalnum())  # base64 still
         world.checkpoint.write_bytes(flipped(note, place))
         world.fails(7)
 
@@ -386,6 +388,7 @@ def test_the_command_ends_with_3_and_names_step_and_position(
     assert (broken.returncode, broken.stdout) == (3, "")
     assert "Step 5" in broken.stderr
     assert f"position {place}" in broken.stderr
+    assert f"Still good: the {place} events before it" in broken.stderr
     assert "Traceback" not in broken.stderr
     (home / "log" / "checkpoint").write_bytes(b"rubbish\n")
     offline = tenuto(home, "verify", "--log", str(home / "log"))

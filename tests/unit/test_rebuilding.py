@@ -190,3 +190,26 @@ def test_a_long_log_is_derived_in_parts(home: Home, monkeypatch: pytest.MonkeyPa
     again(home)
     assert files(home.log).items() <= before.items()
     home.check()
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_every_folder_whose_names_changed_is_flushed_and_the_checkpoints_last(
+    home: Home, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """A rename is only durable with its folder: one that nobody flushed may be gone after the power failed."""
+    flushed: list[tuple[Path, bool]] = []
+    checkpoint = home.log / "checkpoint"
+    if lost:
+        shutil.rmtree(home.log)
+    else:
+        for file in (checkpoint, home.log / "tile" / "0" / "000"):
+            file.write_bytes(b"damaged")
+    monkeypatch.setattr(
+        rebuilding, "flush_folder", lambda folder: flushed.append((folder, checkpoint.exists() and checkpoint.read_bytes() != b"damaged"))
+    )
+    done = again(home)
+    changed = {file.parent for file in home.log.rglob("*")} | {home.log.parent} if lost else {home.log, home.log / "tile" / "0", home.log.parent}
+    if done.aside is not None:
+        changed |= {file.parent for file in done.aside.rglob("*")}
+    assert changed <= {folder for folder, _ in flushed}
+    assert all(folder == home.log for folder, published in flushed if published and (folder, False) not in flushed)

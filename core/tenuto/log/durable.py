@@ -33,7 +33,7 @@ def write_durably(files: Mapping[Path, bytes], *, at_once: int = 1) -> None:
     path = Path()
     try:
         for path in files:
-            _make_folder(path.parent, touched)
+            make_folder(path.parent, touched)
             touched.add(path.parent)
         if at_once == 1:
             for path, data in files.items():
@@ -62,9 +62,10 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
-def _make_folder(folder: Path, touched: set[Path]) -> None:
+def make_folder(folder: Path, touched: set[Path]) -> None:
+    """Make a folder and those above it where they are missing; `touched` gains the folders that must be flushed for it."""
     if not folder.is_dir():
-        _make_folder(folder.parent, touched)
+        make_folder(folder.parent, touched)
         folder.mkdir(exist_ok=True)
         touched.add(folder.parent)
 
