@@ -52,7 +52,10 @@ class CodeReview:
         """Review the change, record the decision, and hand over or end the run."""
         asked = handover.pull_request
         verify_submitted(Record(task.gate.events_of(task.run), task.gate.approvals), asked.base, asked.head)
-        change = read_recorded(task, asked)
+        self.judge(read_recorded(task, asked), task)
+
+    def judge(self, change: Change, task: Task) -> None:
+        """What follows once it is proven who asked: analyse, ask the model, record, and hand over or end the run."""
         with breaches_on_record(task, self._new_id):
             analysis, clean = self._analyse(task, change)
         prompt = task.screened(build_prompt(change, clean, analysis.findings, self._new_id()), "prompt")

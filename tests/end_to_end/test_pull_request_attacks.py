@@ -1,0 +1,86 @@
+"""The red team's pull requests and leaks, on the real road: each is held by the control it names, and broken without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from tenuto_agents import code_review
+from tenuto_agents.analysis import Analysis
+from tenuto_agents.attacks import leaks, pull_requests
+from tenuto_agents.attacks.exercise import Report, exercise
+from tenuto_agents.attacks.ground import Ground
+from tenuto_agents.attacks.scenario import Scenario
+from tenuto_agents.sandbox import Bubblewrap, OpenBox, SandboxMissing
+from tenuto_agents.sandbox.watching import Watch
+from tenuto_agents.secrets import SecretScanner
+
+from tests.conftest import TEMPLATE, Database
+from tests.road import Road
+
+BY_NAME = {scenario.name: scenario for scenario in (*pull_requests.SCENARIOS, *leaks.SCENARIOS)}
+CONTROLS = {
+    "orders-in-comments": {"M1", "M3", "M4"}, "orders-in-strings": {"M3", "M4"}, "tool-call-in-answer": {"M2"}, "two-answers": {"M2"},
+    "own-configuration": {"M25", "M3", "M4"}, "call-home": {"M24", "M26"}, "start-a-shell": {"M25", "M26"}, "fork-bomb": {"M25", "M26"},
+    "leave-the-namespace": {"M24", "M26"}, "touch-the-machine": {"M24"}, "secret-in-message": {"M8"}, "secret-split-in-two": {"M8"},
+    "secret-in-arguments": {"M8"}, "secret-in-commit": {"M10"}, "secret-in-configuration": {"M9"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory, postgres: object) -> Iterator[Ground]:
+    home, name = tmp_path_factory.mktemp("range"), "pull_request_attacks"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:  # type: ignore[attr-defined]
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    with Road(home, Database(postgres, name)) as road, road.working():  # type: ignore[arg-type]
+        road.register()
+        with Ground(road.settings, home / "scratch") as opened:
+            yield opened
+
+
+@pytest.fixture
+def boxed() -> None:
+    try:
+        Bubblewrap()
+    except SandboxMissing as missing:
+        pytest.skip(str(missing))
+
+
+def run(scenario: Scenario, ground: Ground) -> Report:
+    return exercise(scenario, ground)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_attack_is_held_by_the_controls_that_it_names(ground: Ground, name: str) -> None:
+    report = run(BY_NAME[name], ground)
+    if report.verdict == "not_run":
+        pytest.skip(" ".join(report.lacking))
+    assert (report.verdict, set(report.held)) == ("held", CONTROLS[name]), report.seen
+    assert set(report.held) <= {*BY_NAME[name].refs, "M3", "M4"}
+
+
+@pytest.mark.usefixtures("boxed")
+@pytest.mark.parametrize(
+    ("name", "off"),
+    [
+        ("orders-in-strings", ("analysis",)), ("start-a-shell", ("watch",)), ("touch-the-machine", ("box",)), ("secret-in-message", ("scanner",)),
+        ("secret-in-arguments", ("scanner",)),
+    ],
+)  # fmt: skip
+def test_the_same_attack_arrives_without_the_control(ground: Ground, name: str, off: tuple[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if "analysis" in off:
+        monkeypatch.setattr(code_review, "analyse", lambda change, box: Analysis((), (), (), box.name))
+    if "watch" in off:
+        monkeypatch.setattr(Watch, "_judge", lambda *_: True)
+    if "box" in off:
+        monkeypatch.setattr(pull_requests, "Bubblewrap", OpenBox)
+    if "scanner" in off:
+        monkeypatch.setattr(SecretScanner, "find", lambda *_: [])
+        monkeypatch.setattr(leaks, "SECONDS_MAX", 1.0)
+    assert run(BY_NAME[name], ground).verdict == "broken"
+
+
+def test_every_attack_here_names_controls_and_a_goal() -> None:
+    assert set(CONTROLS) == set(BY_NAME)
+    assert all(scenario.goal.endswith(".") and scenario.refs for scenario in BY_NAME.values())
