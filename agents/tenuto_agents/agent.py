@@ -45,16 +45,29 @@ class Duty:
     repeatable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What an agent does by itself, every so many seconds. `name` is the run that its task begins in."""
+
+    name: str
+    seconds: float
+    perform: Callable[[Task], None]
+
+
 class Agent:
     """One agent at work. `duties` maps each topic that it takes to what it does about it."""
 
     def __init__(
         self, recorder: Recorder, gate: Gate, mailbox: Mailbox, duties: Mapping[str, Duty], *, stop: StopRequest,
-        outgoing: OutputFilter | None = None,
+        outgoing: OutputFilter | None = None, chore: Chore | None = None,
     ) -> None:  # fmt: skip
-        """All parts are open; this closes none of them. `outgoing` stands before every tool as well."""
+        """All parts are open; this closes none of them. `outgoing` stands before every tool as well.
+
+        `chore` is done while no message waits.
+        """
         self._recorder, self._gate, self._mailbox = recorder, gate, mailbox
         self._duties, self._stop, self._outgoing = duties, stop, outgoing
+        self._chore, self._chore_due = chore, time.monotonic() + (chore.seconds if chore else 0.0)
 
     def serve(self) -> None:
         """Take messages until `Stopping` is raised. Anything that is no error of ours also ends it, after it is on record."""
@@ -67,6 +80,16 @@ class Agent:
                 continue
             if delivered is not None:
                 self.take(delivered)
+            elif self._chore is not None and time.monotonic() >= self._chore_due:
+                self._do(self._chore)
+
+    def _do(self, chore: Chore) -> None:
+        """Do it once; what stopped it is on record where it was a tool call, and it is tried again when its time comes."""
+        try:
+            chore.perform(Task(self._recorder, self._gate, chore.name, (), self._stop, self._outgoing))
+        except TenutoError as error:
+            log.warning("%s", error)
+        self._chore_due = time.monotonic() + chore.seconds
 
     def take(self, delivered: Delivered) -> None:
         """Deal with one verified message and mark it as done."""

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .drift_commands import drift
 from .secret_commands import add_commands as add_secret_commands
+from .statestore.commands import state
 from .webhook_commands import add_commands as add_webhook_commands
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
 
+    from .agent import Chore
     from .code_review import CodeReview
     from .deployment import Deployment
     from .infrastructure import Infrastructure
+    from .statehome import StateHome
 
 AGENTS = ("code-review", "infrastructure", "deployment")
 RECEIPT_SECONDS_MAX = 60.0
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add `agent`, `submit`, `sample`, `stop-services` and the group `attack` to the command line."""
+    """Add `agent`, `submit`, `sample`, `stop-services` and the groups `attack`, `state` and `drift` to the command line."""
     from .attacks import commands as attacks
 
     app.command("agent")(run_agent)
@@ -33,6 +38,8 @@ def add_commands(app: typer.Typer) -> None:
     attacks.add_commands(app)
     add_secret_commands(app)
     add_webhook_commands(app)
+    app.add_typer(state, name="state")
+    app.add_typer(drift, name="drift")
 
 
 def run_agent(
@@ -66,11 +73,20 @@ def run_agent(
         outgoing = filter_of(recorder, scanner)
         gate = open_gate(settings, recorder)
         typer.echo(f"{name} is at work.", err=True)
-        Agent(recorder, gate, recorder.mailbox, worker.duties(), stop=stop, outgoing=outgoing).serve()
+        chore = _chore(settings, worker)
+        Agent(recorder, gate, recorder.mailbox, worker.duties(), stop=stop, outgoing=outgoing, chore=chore).serve()
     except Stopping:
         outcome = "interrupted"
     finally:
         recorder.close(outcome)
+
+
+def _chore(settings: Settings, worker: CodeReview | Infrastructure | Deployment) -> Chore | None:
+    from .drift_commands import drift_chore
+    from .infrastructure import Infrastructure
+    from .terraform import find_terraform
+
+    return drift_chore(settings, worker) if isinstance(worker, Infrastructure) and find_terraform() is not None else None
 
 
 def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> CodeReview | Infrastructure | Deployment:
@@ -80,6 +96,7 @@ def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> Co
 
     from .code_review import CodeReview
     from .deployment import Deployment
+    from .drift_commands import open_provider
     from .infrastructure import Infrastructure
     from .model import load_model
     from .sandbox import open_box
@@ -88,10 +105,25 @@ def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> Co
     if name == "code-review":
         return CodeReview(load_model(settings.model), open_box(required=settings.sandbox == "required"), new_id=new_uuid7)
     if name == "infrastructure":
-        return Infrastructure(terraform=find_terraform(), state=settings.state / "terraform", adopt_base=adopt_base)
+        return Infrastructure(
+            terraform=find_terraform(), state=settings.state / "terraform", adopt_base=adopt_base,
+            provider=open_provider(settings), states=_stored_states(settings, name),
+        )  # fmt: skip
     if name == "deployment":
         return Deployment(settings.home / "targets")
     raise NotConfigured(f"There is no agent {name!r}. There are {', '.join(AGENTS)}.")
+
+
+def _stored_states(settings: Settings, name: str) -> Callable[[str], StateHome] | None:
+    """Return where the states of an agent are, by name, when a state store is set."""
+    from .statehome import StoredState
+    from .statestore.commands import token_file
+    from .statestore.visiting import StateAddress, read_token
+
+    if settings.state_store is None:
+        return None
+    store, token = settings.state_store, read_token(token_file(settings.keys, name))
+    return lambda stack: StoredState(StateAddress(store, stack, name, token))
 
 
 def submit(

@@ -25,9 +25,14 @@ _ALL_SUFFIXES = _SUFFIXES + _JSON_SUFFIXES
 _FORBIDDEN: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a provisioner, which runs a program", re.compile(r"\bprovisioner\b|\blocal-exec\b|\bremote-exec\b")),
     ("a backend or cloud block, which moves the state", re.compile(r"(?:^|[\s{])(?:backend\s+\"?\w|cloud\s*\{)")),
-    ("a data source that runs a program or calls out", re.compile(r"\bdata\s+\"?(?:external|http)\b")),
+    ("a data source that runs a program or calls out", re.compile(r"\bdata\s*\"?(?:external|http|aws_lambda_invocation)\b")),
+    ("a data source that reads secrets", re.compile(
+        r"\bdata\s*\"?(?:aws_secretsmanager_\w+|aws_ssm_parameter\w*|aws_kms_secrets?|aws_s3_bucket_objects?|terraform_remote_state)\b"
+    )),
+    ("a provider block, which says in which cloud and as whom", re.compile(r"\bprovider\s*\"?[\w-]+\"?\s*\{")),
+    ("a character written as an escape, which hides a word", re.compile(r"\\[uU]")),
     ("a function that reads this machine", re.compile(r"\b(?:file\w*|templatefile|pathexpand|abspath)\s*\(")),
-    ("a module or provider from elsewhere", re.compile(r"\bsource\s*=\s*\"(?!\./)")),
+    ("a module or provider from elsewhere", re.compile(r"\bsource\s*=\s*(?!\"\./)")),
 )
 
 
@@ -42,16 +47,16 @@ def has_infrastructure(repository: Repository, commit: str) -> bool:
     return any(entry.path.endswith(_ALL_SUFFIXES) for entry in repository.tree(commit, INFRASTRUCTURE_FOLDER))
 
 
-def write_configuration(repository: Repository, commit: str, folder: Path) -> None:
+def write_configuration(repository: Repository, commit: str, folder: Path, provider: str | None = None) -> None:
     """Write the configuration under `infra/` at `commit` into `folder`; raises ConfigurationRefused.
 
-    Only plain `.tf` and `.tfvars` files are taken: no state, no lock file, no plug-in folder of the pull request.
+    provider: the source of the one that may be named in it, such as `hashicorp/aws`. Only plain `.tf` and `.tfvars` files are taken: no state, no lock file, no plug-in folder of the pull request.
     """
     entries = [entry for entry in repository.tree(commit, INFRASTRUCTURE_FOLDER) if entry.path.endswith(_ALL_SUFFIXES)]
     if len(entries) > CONFIGURATION_FILES_MAX:
         raise ConfigurationRefused(f"infra/ has more than {CONFIGURATION_FILES_MAX} configuration files.")
     for entry in entries:
-        content = _demand_inert(entry, repository)
+        content = _demand_inert(entry, repository, provider)
         target = folder / _inside(entry)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -64,7 +69,7 @@ def _inside(entry: Entry) -> Path:
     return path
 
 
-def _demand_inert(entry: Entry, repository: Repository) -> bytes:
+def _demand_inert(entry: Entry, repository: Repository, provider: str | None) -> bytes:
     shown = visible_line(entry.path)
     if not entry.regular:
         raise ConfigurationRefused(f"{shown} is a symbolic link or a submodule; infrastructure is read from plain files.")
@@ -72,6 +77,8 @@ def _demand_inert(entry: Entry, repository: Repository) -> bytes:
         raise ConfigurationRefused(f"{shown}: configuration in JSON is not read. Write it as HCL.")
     content = repository.content(entry.blob)
     text = strip_hcl(content.decode("utf-8", errors="replace"))
+    if provider is not None:
+        text = re.sub(rf'\bsource\s*=\s*"{re.escape(provider)}"', "", text)
     for what, pattern in _FORBIDDEN:
         if pattern.search(text):
             raise ConfigurationRefused(f"{shown} has {what}. That would happen before anybody approved it; take it out.")

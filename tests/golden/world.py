@@ -25,7 +25,7 @@ EPOCH = 1
 AUTHORS = {
     "deployment": "agent", "infrastructure": "agent", "carol": "reviewer", "retired": "agent", "pipeline": "pipeline",
     "ingest": "ingest", "anomaly-watch": "detector", "console": "console", "router": "router", "keeper": "keeper",
-    "red-team": "redteam",
+    "red-team": "redteam", "state": "statekeeper",
 }  # fmt: skip
 DIGEST = "d" * 64
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from tenuto.errors import NotConfigured
 
-from . import leaks, messages, published, pull_requests, reviews
+from . import leaks, messages, plans, published, pull_requests, reviews, states
 from .scenario import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for part in (messages, reviews, published, pull_requests, leaks)
+    for part in (messages, reviews, published, pull_requests, leaks, states, plans)
     for scenario in part.SCENARIOS
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SOFTWARE = "tenuto-key"
 ROLES = (
     "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "router", "administrator",
-    "custodian", "keeper", "redteam",
+    "custodian", "keeper", "redteam", "statekeeper",
 )  # fmt: skip
 REASONS = ("compromised", "retired", "lost", "owner_left")
 

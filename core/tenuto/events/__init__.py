@@ -52,6 +52,7 @@ from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
 from .session import SessionClosed, SessionOpened
 from .spotcheck import SpotcheckDrawn, SpotcheckSigned
+from .state import StateAccessed, StateAttested, StateRefused, StateWritten
 from .tool import ToolFailed, ToolFinished, ToolReconciled, ToolRequested, ToolStarted, ToolUnknown
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
@@ -71,6 +72,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     SecretLeaked, SecretRotated, SecretPurged,
     DeploymentStarted, DeploymentHealthy, DeploymentUnhealthy, DeploymentRolledBack, DeploymentQuarantined,
     DriftDetected, DriftReverted,
+    StateAccessed, StateWritten, StateRefused, StateAttested,
     RecordRefused, RecordGap, RecordEquivocation, RecordPurged, RecordLost, RecordSpooled,
     RecordUnaccounted,
     HoldPlaced, HoldLifted,
@@ -157,6 +159,10 @@ __all__ = [
     "SessionOpened",
     "SpotcheckDrawn",
     "SpotcheckSigned",
+    "StateAccessed",
+    "StateAttested",
+    "StateRefused",
+    "StateWritten",
     "ToolFailed",
     "ToolFinished",
     "ToolReconciled",

@@ -8,7 +8,7 @@ from .base import Count, Event, Hash, Name
 
 Role = Literal[
     "root", "agent", "reviewer", "pipeline", "ingest", "delivery", "gate", "detector", "console", "router", "administrator",
-    "custodian", "keeper", "redteam",
+    "custodian", "keeper", "redteam", "statekeeper",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ _CANARIES: tuple[tuple[str, str, str, Effect, Obligation], ...] = (
     ("code-review", "git.diff", "repo:canary", "allow", "none"),
     ("code-review", "terraform.apply", "stack:canary", "deny", "none"),
     ("infrastructure", "terraform.apply", "stack:canary", "allow", "approval"),
+    ("infrastructure", "terraform.revert", "stack:canary", "allow", "none"),
     ("infrastructure", "deploy.production", "service:canary", "deny", "none"),
     ("deployment", "deploy.production", "service:canary", "allow", "approval"),
 )
@@ -23,7 +24,7 @@ def verify_reference(policy: Policy) -> None:
     """Raise NotConfigured unless the canaries of the reference bundle come out as they must."""
     for principal, tool, resource, effect, obligation in _CANARIES:
         request = PolicyRequest(
-            principal=principal, role="agent", tool=tool, resource=resource, digest="0" * 64, arguments={"resources": 1}
+            principal=principal, role="agent", tool=tool, resource=resource, digest="0" * 64, arguments={"resources": 1, "open_to_world": 0}
         )
         decision = policy.decide(request)
         if (decision.effect, decision.obligation) != (effect, obligation):

@@ -51,8 +51,9 @@ APPLICATION_LIFECYCLE = OcsfClass(
     {"Install": 1, "Start": 3, "Stop": 4, "Disable": 7, "Update": 8}, profiles=("host",),
 )  # fmt: skip
 DATASTORE_ACTIVITY = OcsfClass(
-    6005, "datastore_activity", "Datastore Activity", 6, "Application Activity", {"Delete": 7}, has_source=True
-)
+    6005, "datastore_activity", "Datastore Activity", 6, "Application Activity", {"Read": 1, "Write": 5, "Delete": 7},
+    has_source=True,
+)  # fmt: skip
 ENTITY_MANAGEMENT = OcsfClass(
     3004, "entity_management", "Entity Management", 3, "Identity & Access Management",
     {"Create": 1, "Update": 3, "Delete": 4, "Enroll": 6, "Unenroll": 7},

@@ -1,13 +1,25 @@
-"""What is kept and what goes, in OCSF: legal holds, retention, and the ledger's epoch keys.
+"""What is kept and what goes, in OCSF: legal holds, retention, the ledger's epoch keys, and infrastructure state.
 
 A hold is a rule that changes, as policies are; it is named by its name. An epoch is a key that comes and goes.
+The store of infrastructure state is a datastore with readers and writers; breaking a lock has no word there and keeps ours.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tenuto.events import Event, HoldLifted, HoldPlaced, KeyEpochDestroyed, KeyEpochOpened, RetentionApplied
+from tenuto.events import (
+    Event,
+    HoldLifted,
+    HoldPlaced,
+    KeyEpochDestroyed,
+    KeyEpochOpened,
+    RetentionApplied,
+    StateAccessed,
+    StateAttested,
+    StateRefused,
+    StateWritten,
+)
 
 from .ocsf_classes import DATASTORE_ACTIVITY, ENTITY_MANAGEMENT, Mapped, NotMapped
 
@@ -47,6 +59,30 @@ def retention_mapped(event: Event) -> Mapped:
             attributes = {"database": database, "table": gone, "type": "Database", "type_id": 1}
             return Mapped(DATASTORE_ACTIVITY, "Delete", attributes, "Low")
     raise NotMapped(event.kind)
+
+
+def state_mapped(event: Event) -> Mapped:
+    """Return what became of infrastructure state as Datastore Activity: read, written, refused, vouched for."""
+    match event:
+        case StateAccessed(state=name, operation="read"):
+            return Mapped(DATASTORE_ACTIVITY, "Read", _state(name, event.principal, event.digest), "Low")
+        case StateAccessed(state=name, operation=operation):
+            severity = "High" if operation == "break" else "Low"
+            return Mapped(DATASTORE_ACTIVITY, operation.capitalize(), _state(name, event.principal, None), severity)
+        case StateWritten(state=name, principal=principal, digest=digest):
+            return Mapped(DATASTORE_ACTIVITY, "Write", _state(name, principal, digest), "Medium")
+        case StateRefused(state=name, operation=operation, reason=reason):
+            about = _state(name, event.principal or "nobody", None) | {"status_detail": reason}
+            return Mapped(DATASTORE_ACTIVITY, operation.capitalize(), about, "High", status="Failure")
+        case StateAttested(state=name, digest=digest):
+            return Mapped(DATASTORE_ACTIVITY, "Attest", _state(name, event.author, digest), "Low")
+    raise NotMapped(event.kind)
+
+
+def _state(name: str, principal: str, digest: str | None) -> dict[str, Any]:
+    database = {"name": name, "type": "infrastructure state", "type_id": 99}
+    version = {"uid": digest, "name": name} if digest else {"name": name}
+    return {"database": database, "table": version | {"desc": f"by {principal}"}, "type": "Database", "type_id": 1}
 
 
 def _hold(name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 | key, reviewer, passkey, hold, `policy.changed` | Entity Management 3004 | who may act, and by which rules, changes: one class for all |
 | tool, `policy.decided`, approval, spotcheck | API Activity 6003 + security_control | one story, one class: see below |
 | decision | API Activity 6003 + ai_operation | a model was called and answered; its name has a place there |
+| state | Datastore Activity 6005 | a store of data, and who reads, writes or is refused: see `ocsf_keeping` |
 | message | API Activity 6003 | one author hands something to another through the ledger |
 | alert, drift, record, an exercise that no control stopped | Detection Finding 2004 | somebody must look; one finding keeps one `finding_info.uid` |
 | secret | Data Security Finding 2006 | the same, for data that is where it must not be |
@@ -90,7 +91,7 @@ from .ocsf_classes import (
     NotMapped,
 )
 from .ocsf_exercises import exercise_mapped
-from .ocsf_keeping import epoch_mapped, hold_mapped, retention_mapped
+from .ocsf_keeping import epoch_mapped, hold_mapped, retention_mapped, state_mapped
 from .ocsf_people import passkey_mapped, reviewer_mapped
 
 SERVICE = "tenuto"
@@ -345,7 +346,7 @@ SUBJECTS: Mapping[str, Callable[[Event], Mapped]] = {
     "policy": _policy, "approval": _approval, "reviewer": reviewer_mapped, "passkey": passkey_mapped,
     "spotcheck": _spotcheck, "alert": _alert, "secret": _secret,
     "deployment": _deployment, "drift": _drift, "record": _record, "hold": hold_mapped,
-    "retention": retention_mapped, "exercise": exercise_mapped,
+    "retention": retention_mapped, "exercise": exercise_mapped, "state": state_mapped,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tenuto_agents.configuration import ConfigurationRefused, write_configuration
 from tenuto_agents.git import Repository
+from tenuto_agents.statehome import LocalState
 from tenuto_agents.terraform import Plan, PlanSwapped, Terraform, TerraformFailed, Workspace, find_terraform
 
 from tests.unit.agents.repositories import Scratch
@@ -20,7 +21,7 @@ def workspace(tmp_path: Path, name: str, text: str, terraform: Terraform | None 
     folder = tmp_path / name
     folder.mkdir()
     (folder / "main.tf").write_text(text, encoding="utf-8")
-    made = Workspace(terraform or terraform_or_skip(), folder, tmp_path / "state" / "terraform.tfstate")
+    made = Workspace(terraform or terraform_or_skip(), folder, LocalState("one", tmp_path / "state" / "terraform.tfstate"))
     made.prepare()
     return made
 
@@ -91,6 +92,8 @@ def test_a_broken_configuration_is_told_in_terraforms_words(tmp_path: Path) -> N
         'data "external" "a" {\n  program = ["id"]\n}\n', 'terraform {\n  backend "http" {}\n}\n', "terraform {\n  cloud {}\n}\n",
         'output "a" {\n  value = file("/etc/passwd")\n}\n', 'output "a" {\n  value = filebase64 ("x")\n}\n',
         'output "a" {\n  value = templatefile("/etc/passwd", {})\n}\n', 'module "a" {\n  source = "git::https://x"\n}\n',
+        'data/**/"external" "a" {\n  program = ["id"]\n}\n', 'data "ext\\u0065rnal" "a" {\n  program = ["id"]\n}\n',
+        'provider "aws" {\n  endpoints {}\n}\n', "provider/* */aws {}\n", 'data "aws_secretsmanager_secret_version" "a" {}\n',
         'module "a" {\n  source = "../../outside"\n}\n', 'terraform {\n  required_providers {\n    x = { source = "evil/x" }\n  }\n}\n',
     ],
 )  # fmt: skip

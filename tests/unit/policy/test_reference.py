@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from tenuto.policy import PolicyRequest, load_policy
-from tenuto_agents import code_review, deployment, infrastructure
+from tenuto_agents import attesting, code_review, deployment, infrastructure, reverting
 
 POLICY = load_policy()
 KINDS = {
     "git.diff": "repo", "analysis.run": "repo", "terraform.plan": "stack", "terraform.adopt": "stack",
-    "terraform.apply": "stack", "deploy.production": "service",
+    "terraform.apply": "stack", "terraform.revert": "stack", "state.attest": "stack", "deploy.production": "service",
 }  # fmt: skip
 ALLOWED = {
     ("code-review", "git.diff"): "none",
@@ -21,6 +21,8 @@ ALLOWED = {
     ("infrastructure", "terraform.plan"): "none",
     ("infrastructure", "terraform.adopt"): "none",
     ("infrastructure", "terraform.apply"): "approval",
+    ("infrastructure", "terraform.revert"): "none",
+    ("infrastructure", "state.attest"): "approval",
     ("deployment", "git.diff"): "none",
     ("deployment", "deploy.production"): "approval",
 }
@@ -31,7 +33,7 @@ TOOLS = (*KINDS, "secrets.read", "terraform.destroy", "deploy.staging", "")
 def ask(principal: str, tool: str, **changes: object):
     facts = {
         "principal": principal, "role": "agent", "tool": tool, "resource": f"{KINDS.get(tool, 'repo')}:shop",
-        "digest": "d" * 64, "arguments": {"resources": ["one"]},
+        "digest": "d" * 64, "arguments": {"resources": ["one"], "open_to_world": []},
     } | changes  # fmt: skip
     return POLICY.decide(PolicyRequest(**facts))
 
@@ -46,7 +48,7 @@ def test_no_agent_can_use_anothers_tool(principal, tool):
 
 
 def test_every_action_the_agents_build_is_in_the_matrix():
-    modules = (code_review, infrastructure, deployment)
+    modules = (code_review, infrastructure, deployment, reverting, attesting)
     named = set()
     for module in modules:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
@@ -87,6 +89,16 @@ def test_opening_something_needs_a_person_and_says_why(risk):
      ({"resources": 21}, "deny"), ({}, "deny"), ({"resources": "20"}, "deny")],
 )  # fmt: skip
 def test_a_plan_of_more_than_twenty_resources_or_of_unknown_size_is_denied(arguments, effect):
-    decision = ask("infrastructure", "terraform.apply", arguments=arguments)
+    decision = ask("infrastructure", "terraform.apply", arguments=arguments | {"open_to_world": []})
     assert decision.effect == effect
     assert ("plan.over_limit" in decision.rules) is (effect == "deny")
+
+
+@pytest.mark.parametrize("tool", ["terraform.apply", "terraform.revert"])
+@pytest.mark.parametrize(
+    ("told", "effect"), [([], "allow"), (0, "allow"), (["aws_security_group.web"], "deny"), (None, "deny"), ("0", "deny")]
+)
+def test_a_plan_that_opens_to_the_world_or_does_not_tell_is_denied(tool, told, effect):
+    decision = ask("infrastructure", tool, arguments={"resources": ["r"]} | ({} if told is None else {"open_to_world": told}))
+    assert decision.effect == effect
+    assert ("plan.open_to_world" in decision.rules) is (effect == "deny")

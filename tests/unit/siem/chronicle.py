@@ -67,6 +67,10 @@ from tenuto.events import (
     SessionClosed,
     SpotcheckDrawn,
     SpotcheckSigned,
+    StateAccessed,
+    StateAttested,
+    StateRefused,
+    StateWritten,
     ToolFailed,
     ToolFinished,
     ToolReconciled,
@@ -123,7 +127,7 @@ def _key(name: str) -> SeedSigner:
 
 ROLES = {
     "pipeline": "pipeline", "infra": "agent", "spare": "router", "bob": "reviewer", "console": "console",
-    "ingest": "ingest", "watch": "detector", "red-team": "redteam",
+    "ingest": "ingest", "watch": "detector", "red-team": "redteam", "state": "statekeeper",
 }  # fmt: skip
 WITH_PAYLOAD = (RunStarted, DecisionMade, MessageSent, ToolRequested, ApprovalSigned)
 _SUBJECT = {"run": RUN, "refs": ("T4", "M12")}
@@ -181,6 +185,13 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("infra", DeploymentQuarantined, {"deployment": "d1", "snapshot": DIGEST, "run": RUN}),
     ("infra", DriftDetected, {"stack": "shop", "baseline": DIGEST, "resources": 2, "refs": ("M7", "M20")}),
     ("infra", DriftReverted, {"stack": "shop", "baseline": DIGEST, "digest": OTHER_DIGEST, "refs": ("M7", "M20")}),
+    ("state", StateAccessed, {"state": "shop", "operation": "read", "principal": "infra", "serial": 3, "digest": DIGEST}),
+    ("state", StateWritten, {
+        "state": "shop", "principal": "infra", "version": 4, "serial": 4, "digest": OTHER_DIGEST, "previous": DIGEST, "lock": "lock-1",
+        "refs": ("M30",),
+    }),
+    ("state", StateRefused, {"state": "shop", "operation": "break", "reason": "second_factor", "principal": "bob", "refs": ("T8",)}),
+    ("infra", StateAttested, {"state": "shop", "serial": 4, "digest": OTHER_DIGEST, "plan": DIGEST, "revision": "b" * 40}),
     ("root", ReviewerEnrolled, {"reviewer": "bob", "roles": ("sre", "security"), "shift_start": 480, "shift_end": 960}),
     ("root", ReviewerLimited, {"decisions_per_hour": 8}),
     ("root", ReviewerBound, {"reviewer": "bob", "identity": DIGEST}),
