@@ -91,12 +91,14 @@ class Holds:
             one for one in self._placed if one.meets(position, position) or (run is not None and run == one.run)
         )
 
-    def over_range(self, first: int, last: int) -> tuple[str, ...]:
+    def over_range(self, first: int, last: int, before: int | None = None) -> tuple[str, ...]:
         """Return the names of the holds that cover anything from `first` to `last`, both included.
 
         Exact for ranges that begin and end at multiples of GRAIN, as those of partitions do; others count a whole grain.
+        `before`: only placements that stand before this position of the ledger count.
         """
-        return _names(one for one in self._placed if one.meets(first, last) or self._has_run(one.run, first, last))
+        placed = [one for one in self._placed if before is None or one.position < before]
+        return _names(one for one in placed if one.meets(first, last) or self._has_run(one.run, first, last))
 
     def verify_free(self, position: int, run: str | None) -> None:
         """Raise Held, naming the holds, if any is in force over the event at `position`, which belongs to `run`."""

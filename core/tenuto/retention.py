@@ -94,6 +94,8 @@ class Retained:
 
     minimum: int = 0
     archives: dict[tuple[int, int], str] = field(default_factory=dict)
+    said: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Where each was put on record, the last time."""
 
     def apply(self, verified: Verified) -> None:
         """Take the next event. One that would leave a hole, or reaches beyond itself, does not count."""
@@ -105,7 +107,7 @@ class Retained:
             self.minimum = event.minimum
         elif place not in self.archives:
             return
-        self.archives[place] = event.archive
+        self.archives[place], self.said[place] = event.archive, verified.position
 
     def archive_of(self, first: int, last: int) -> str | None:
         """Return the SHA-256 of the manifest of the archive that counts for exactly these positions, or None."""

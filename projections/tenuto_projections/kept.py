@@ -15,8 +15,9 @@ from typing import Protocol
 from tenuto.adapters.tilefiles import TileLedger
 from tenuto.archive import ArchiveMissing, ArchiveRefused, Shelf
 from tenuto.following import CheckpointFile, Follower, verified_checkpoint
+from tenuto.holding import Holds
 from tenuto.log.tiles import TileFolder
-from tenuto.retention import Retained, RetentionRefused, published_minimum
+from tenuto.retention import Retained, RetentionRefused, Survey, published_minimum
 from tenuto.trust import Trust
 from tenuto.verification import VerificationFailed, Verified
 
@@ -42,24 +43,36 @@ class Kept:
     archives: tuple[str, ...] = ()
 
 
-def verify_kept(retained: Retained, live: KeptLedger, tiles: TileFolder) -> Kept:
+def verify_kept(survey: Survey, live: KeptLedger, tiles: TileFolder) -> Kept:
     """Compare tables, archives and the published minimum index with the retention on record; raises VerificationFailed.
 
-    Returns what to tell the person. An archive whose tables are still there is not needed yet, and not looked at.
+    `survey` has taken all that was signed. Returns what to tell the person. An archive whose tables are still there is not needed yet, and not looked at.
     """
-    gone = _gone(live.attached())
+    gone, retained = _gone(live.attached()), survey.retained
     for first, last in gone:
         if last >= retained.minimum:
             raise unrecorded(max(first, retained.minimum), last)
     folders = []
     for (first, last), digest in sorted(retained.archives.items()):
         if any(low <= first <= high for low, high in gone):
+            _verify_unheld(survey.holds, first, last, retained.said[first, last])
             folders.append(_verify_digest(live.shelf, first, last, digest))
     published = minimum_of(tiles)
     if published > retained.minimum:
         sentence = f"the minimum index {published} is published, and the retention on record ends before {retained.minimum}"
         raise VerificationFailed(6, sentence)
     return Kept(max((last + 1 for _, last in gone), default=0), tuple(folders))
+
+
+def _verify_unheld(holds: Holds, first: int, last: int, said: int) -> None:
+    """The tables went after the retention was put on record at `said`: a hold that stood before it and still stands forbade that.
+
+    One that was placed later found them gone already, and keeps what is in the archive from being purged.
+    """
+    names = holds.over_range(first, last, before=said)
+    if names:
+        sentence = f"the events from position {first} to {last} were dropped from the database under the legal hold {', '.join(names)}"
+        raise VerificationFailed(6, f"{sentence}; the keeper put that on record at position {said}", first)
 
 
 def minimum_of(tiles: TileFolder) -> int:

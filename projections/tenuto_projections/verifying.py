@@ -31,11 +31,11 @@ from tenuto.log.merkle import leaf_hash
 from tenuto.log.tiles import TileFolder, TileMissing, TilesRefused, verify_tiles
 from tenuto.log.witnessing import parse_policy
 from tenuto.purges import Purges
-from tenuto.retention import Retained
+from tenuto.retention import Survey
 from tenuto.trust import Trust
 from tenuto.verification import LogWalk, VerificationFailed, Verified
 
-from .kept import Kept, KeptLedger, archives_judged, explained, minimum_of, take, verify_kept
+from .kept import Kept, KeptLedger, archives_judged, explained, minimum_of, verify_kept
 from .replay.records import Output, tick_lines, tick_records
 from .walked import NOT_DONE, Seen, Walk, Walked, verify_cosigned
 
@@ -93,14 +93,14 @@ def walk_log(
     walked.seen_before(load_seen(seen_folder))
     head = None if live is None else live.head()
     compare = None if live is None else _columns_compared(live)
-    retained, kept = Retained(), Kept()
+    survey, kept = Survey(()), Kept()
     with _progress() as progress:
         task = progress.add_task("Verifying", total=None if head is None else head.size)
         deadline = time.monotonic() + COSIGNATURE_SECONDS_MAX
         while True:
             for page in _located(follower, tiles, live, walked.trust):
                 walked.take(page)
-                take(retained, page)
+                survey.take(page)
                 if compare is not None:
                     compare(page)
                 total = None if follower.checkpoint is None else follower.checkpoint.size
@@ -117,7 +117,7 @@ def walk_log(
         walked.verify(follower)
         _verify_derived(follower.walk, live)
         follower.walk.verify_purges_done(live.kept_payloads(follower.walk.purges.positions()))
-        kept = verify_kept(retained, live, tiles)
+        kept = verify_kept(survey, live, tiles)
     if walk.seen is not None:
         save_seen(seen_folder, walk.seen)
     _print(walk, unsigned, Looked(kept, examined, follower.walk.purges), live=live is not None)

@@ -6,9 +6,11 @@ import json
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tenuto.archive import ArchiveMissing
+from tenuto.events import RetentionApplied
 from tenuto.log.tiles import TileFolder
 from tenuto.trust import load_trust
 from tenuto.verification import VerificationFailed
@@ -76,6 +78,34 @@ def test_one_partition_more_than_was_put_on_record_is_named(site: Site) -> None:
     site.apply(cutoff=site.sql("SELECT recorded_at FROM ledger.entry WHERE notification_id = %s", LEAVES)[0][0])
     site.sql("DROP TABLE ledger.entry_00001, ledger.payload_00001")
     fails(site, LEAVES, f"position {LEAVES} to {2 * LEAVES - 1} were dropped")
+
+
+def dropped_by_keeper_and_owner(site: Site) -> None:
+    """What the keeper's own command refuses: its word on record, and the tables dropped by hand."""
+    archive = open_shelf(site.settings).find(0, LEAVES - 1)
+    assert archive is not None
+    site.say("keeper", RetentionApplied, first=0, last=LEAVES - 1, minimum=LEAVES, archive=archive.digest)
+    site.sql("DROP TABLE ledger.entry_00000, ledger.payload_00000")
+
+
+@pytest.mark.parametrize("covers", [{"first": 3, "last": 7}, {"run": "pr-2"}, {}])
+def test_a_held_partition_that_keeper_and_owner_dropped_together_is_named(site: Site, covers: dict[str, Any]) -> None:
+    with pytest.raises(Crash):
+        site.apply(crashing("exported"))
+    site.hold("case-1", **covers)
+    dropped_by_keeper_and_owner(site)
+    fails(site, 0, f"0 to {LEAVES - 1} were dropped from the database under the legal hold case-1")
+    site.lift("case-1")
+    assert verify(site), "a hold that is lifted forbids nothing any more"
+
+
+def test_a_hold_that_came_after_the_drop_or_covers_something_else_is_no_failure(site: Site) -> None:
+    with pytest.raises(Crash):
+        site.apply(crashing("exported"))
+    site.hold("elsewhere", first=LEAVES, last=LEAVES + 5)
+    dropped_by_keeper_and_owner(site)
+    site.hold("case-2", first=0, last=10)
+    assert verify(site)
 
 
 def test_payloads_that_were_dropped_alone_are_named(site: Site) -> None:
