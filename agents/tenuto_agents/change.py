@@ -15,6 +15,7 @@ from pathlib import Path
 from tenuto.documents import PullRequest
 
 from .git import Commit, Repository, RepositoryRefused, Touched
+from .sandbox import Box
 from .text import as_name, visible, visible_line
 
 FILES_MAX = 200
@@ -90,13 +91,13 @@ def initiator(change: Change) -> str:
     return address.lower() if _ADDRESS.fullmatch(address.lower()) else as_name(address or change.commits[0].author)
 
 
-def read_change(repository: Path, base: str, head: str, *, title: str = "") -> Change:
-    """Read the change from `base` to `head` (any revisions; what counts is where their histories parted).
+def read_change(repository: Path, base: str, head: str, *, title: str = "", box: Box | None = None) -> Change:
+    """Read the change from `base` to `head` (any revisions; what counts is where their histories parted), in `box` if given.
 
     Raises RepositoryRefused, naming the input and the remedy: no repository, unknown revision, nothing changed, over
     FILES_MAX (200) files, COMMITS_MAX (200) commits or DIFF_BYTES_MAX (150 kB) of diff.
     """
-    git = Repository(repository)
+    git = Repository(repository, box=box)
     head_id = git.resolve(head)
     base_id = git.merge_base(git.resolve(base), head_id)
     if base_id == head_id:

@@ -52,7 +52,9 @@ class CodeReview:
         """Review the change, record the decision, and hand over or end the run."""
         asked = handover.pull_request
         verify_submitted(Record(task.gate.events_of(task.run), task.gate.approvals), asked.base, asked.head)
-        self.judge(read_recorded(task, asked), task)
+        with breaches_on_record(task, self._new_id):
+            change = read_recorded(task, asked, self._box)
+        self.judge(change, task)
 
     def judge(self, change: Change, task: Task) -> None:
         """What follows once it is proven who asked: analyse, ask the model, record, and hand over or end the run."""
@@ -123,11 +125,14 @@ def breaches_on_record(task: Task, new_id: NewId) -> Iterator[None]:
         raise
 
 
-def read_recorded(task: Task, asked: PullRequest) -> Change:
-    """Read the change by its commit ids, as a recorded tool call; raises RepositoryRefused if git gives another one."""
+def read_recorded(task: Task, asked: PullRequest, box: Box | None = None) -> Change:
+    """Read the change by its commit ids, as a recorded tool call; raises RepositoryRefused if git gives another one.
+
+    box: where git reads it, Breach if it did something else there.
+    """
 
     def work() -> tuple[Change, Result]:
-        change = read_change(Path(asked.repository), asked.base, asked.head, title=asked.title)
+        change = read_change(Path(asked.repository), asked.base, asked.head, title=asked.title, box=box)
         if (change.base, change.head) != (asked.base, asked.head):
             raise RepositoryRefused(f"The request is not for a whole change: {asked.base} is not where {asked.head} began.")
         text = f"{len(change.files)} files, {len(change.commits)} commits, {len(change.diff.encode()):,} bytes of diff."

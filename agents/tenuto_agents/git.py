@@ -4,6 +4,8 @@ git runs programs that a repository names: hooks, filters, text conversions, ext
 signature checkers, and the transport of a lazy fetch. Each of them is switched off here, by command line and environment,
 which no configuration inside the repository can override. Attributes and the index are not read either, since
 `*.py -diff` would hide a change from its reviewer. Objects are read by their full id only; a branch is resolved once.
+
+The review reads in its sandbox besides: there git sees the repository, read only, and nothing else of the machine.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 
 from tenuto.errors import Refused
 
-from .processes import SAFE_PATH, Ended, ToolMissing, run_tool
+from .processes import SAFE_PATH, Ended, ToolMissing
+from .sandbox import Box, OpenBox
 
 GIT_SECONDS_MAX = 60.0
 REVISION_CHARACTERS_MAX = 256
@@ -82,16 +85,18 @@ class Commit:
 class Repository:
     """A repository on this machine, opened for reading by id."""
 
-    def __init__(self, path: Path, *, objects: str = "", alternates: str = "") -> None:
+    def __init__(self, path: Path, *, box: Box | None = None, objects: str = "", alternates: str = "") -> None:
         """`path` is a work tree's top folder or a bare repository; raises RepositoryRefused, or ToolMissing without git.
 
+        box: where git runs; as any program of this machine without one.
         objects, alternates: where a push lies that is not taken yet, as git tells its pre-receive hook.
         """
-        self.path = path
+        self.path, self._box = path, box or OpenBox()
         self._git = find_git()
         given = {"GIT_OBJECT_DIRECTORY": objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternates}
         self._environment = git_environment() | {name: value for name, value in given.items() if value}
         self._folder = _git_folder(path)
+        self._places = (self._folder, *_common_folder(self._folder))
         if self._run("rev-parse", "--git-dir").code != 0:
             raise RepositoryRefused(f"{path} is not a git repository: its .git folder cannot be read by git.")
 
@@ -168,7 +173,9 @@ class Repository:
     def _run(self, *arguments: str) -> Ended:
         settings = [part for name, value in _INERT for part in ("-c", f"{name}={value}")]
         argv = [self._git, "--no-pager", f"--git-dir={self._folder}", *settings, *arguments]
-        return run_tool(argv, folder=self._folder, seconds=GIT_SECONDS_MAX, environment=self._environment)
+        return self._box.run(
+            argv, folder=self._folder, seconds=GIT_SECONDS_MAX, reads=self._places, environment=self._environment
+        )
 
 
 def find_git() -> str:
@@ -199,6 +206,14 @@ def _git_folder(path: Path) -> Path:
             return candidate.resolve()
     sentence = f"{path} is not a git repository." if path.is_dir() else f"There is no folder {path}."
     raise RepositoryRefused(sentence + " Give the top folder of a work tree or a bare repository.")
+
+
+def _common_folder(folder: Path) -> tuple[Path, ...]:
+    """Where the objects of a linked work tree are: in the repository that it belongs to."""
+    named = folder / "commondir"
+    if not named.is_file():
+        return ()
+    return ((folder / named.read_text(encoding="utf-8", errors="replace").strip()).resolve(),)
 
 
 def _full(identity: str) -> str:

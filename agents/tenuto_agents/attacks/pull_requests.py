@@ -60,7 +60,10 @@ class _Infected:
         self._box, self._program, self.name = box, program, box.name
         self.worked: set[str] = set()
 
-    def run(self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = ()) -> Ended:
+    def run(
+        self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:  # fmt: skip
         ended = self._box.run(self._program, folder=folder, seconds=seconds, reads=(*reads, _PROGRAM))
         self.worked |= set(json.loads(ended.stdout or b"[]"))
         return ended

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -53,11 +53,14 @@ class Box(Protocol):
         """What goes on record: `bubblewrap`, or `none`."""
         ...
 
-    def run(self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = ()) -> Ended:
-        """Run `argv` with `folder` as its place; `reads` are files and folders of ours that it may read besides.
+    def run(
+        self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:  # fmt: skip
+        """Run `argv` with `folder` as its place; `reads` are files and folders that it may read besides, at their own paths.
 
-        In a real box the folder is `/src`, can only be read, and relative paths are the only ones that hold in both. Raises
-        like `run_tool`, and Breach.
+        In a real box the folder is `/src`, can only be read, and relative paths are the only ones that hold in both; nothing
+        is in the environment but PATH, HOME, a neutral locale and `environment`. Raises like `run_tool`, and Breach.
         """
         ...
 
@@ -67,9 +70,12 @@ class OpenBox:
 
     name = "none"
 
-    def run(self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = ()) -> Ended:
+    def run(
+        self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:  # fmt: skip
         """Run the tool as any other program of this machine."""
-        return run_tool(argv, folder=folder, seconds=seconds)
+        return run_tool(argv, folder=folder, seconds=seconds, environment=environment)
 
 
 class Bubblewrap:
@@ -88,12 +94,16 @@ class Bubblewrap:
         if ended.code != 0:
             raise SandboxMissing(f"bwrap is here and works not: {ended.complaint()}. Are user namespaces allowed?")
 
-    def run(self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = ()) -> Ended:
+    def run(
+        self, argv: Sequence[str], *, folder: Path, seconds: float, reads: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:  # fmt: skip
         """Run the tool in a box of its own. A sighting makes the whole run a Breach, also when the tool ended well."""
         ours, theirs = socket.socketpair()
         guard = _Guard(ours, theirs, self._machine, argv[0])
         launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(theirs.fileno()), str(self._machine.seccomp), *argv]
-        command = [self._program, *_OWN_NAMESPACES, *_mounts(folder, reads), "--", *launch]
+        given = [part for name, value in (environment or {}).items() for part in ("--setenv", name, value)]
+        command = [self._program, *_OWN_NAMESPACES, *given, *_mounts(folder, reads), "--", *launch]
         try:
             ended = run_tool(command, folder=folder, seconds=seconds, keep=(theirs.fileno(),), attend=guard.take_up)
         finally:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tenuto_agents import git
 from tenuto_agents.change import read_change
 from tenuto_agents.git import Repository, RepositoryRefused
+from tenuto_agents.sandbox import Breach, Bubblewrap
 
 from tests.unit.agents.repositories import Scratch
 
@@ -115,3 +117,35 @@ def test_a_linked_work_tree_and_a_bare_repository_are_repositories(tmp_path: Pat
     scratch.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
     assert Repository(tmp_path / "linked").resolve("main") == scratch.base
     assert Repository(tmp_path / "bare.git").resolve("main") == scratch.base
+
+
+def test_in_the_sandbox_git_reads_the_same_and_sees_nothing_else(tmp_path: Path, sandbox: Bubblewrap) -> None:
+    scratch = Scratch(tmp_path / "repo", {"a.py": "x = 1\n"})
+    scratch.commit({"a.py": "x = 2\n", "b.bin": b"\0"})
+    assert read_change(scratch.path, "main", "change", box=sandbox) == read_change(scratch.path, "main", "change")
+    scratch.git("worktree", "add", "-q", str(tmp_path / "linked"), "main")
+    assert read_change(tmp_path / "linked", "main", "change", box=sandbox).head == scratch.git("rev-parse", "change")
+    stray = tmp_path / "stray"
+    (scratch.path / ".git" / "objects").rename(stray)
+    (scratch.path / ".git" / "objects" / "info").mkdir(parents=True)
+    (scratch.path / ".git" / "objects" / "info" / "alternates").write_text(f"{stray}\n")
+    assert read_change(scratch.path, "main", "change").files
+    with pytest.raises(RepositoryRefused):
+        read_change(scratch.path, "main", "change", box=sandbox)
+
+
+def test_a_git_that_starts_another_program_in_the_sandbox_is_a_breach(
+    tmp_path: Path, sandbox: Bubblewrap, trap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = Scratch(tmp_path / "repo")
+    scratch.commit({"a": "b"})
+    obedient = scratch.path / ".git" / "git"  # a git that has been talked into running what the repository names
+    obedient.write_bytes(trap.read_bytes())
+    obedient.chmod(0o755)
+    monkeypatch.setattr(git, "find_git", lambda: str(obedient))
+    with pytest.raises(Breach):
+        read_change(scratch.path, "main", "change", box=sandbox)
+    assert not (tmp_path / "sprung").exists()
+    with pytest.raises(RepositoryRefused):
+        read_change(scratch.path, "main", "change")
+    assert (tmp_path / "sprung").exists(), "outside of the sandbox it would have run"
