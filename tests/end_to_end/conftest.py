@@ -18,7 +18,7 @@ from tenuto.embedded import EmbeddedPostgres
 from tenuto.embedded.child import free_port
 
 SECONDS_MAX = 240
-UNATTENDED = ("demo", "--unattended")
+UNATTENDED = ("demo", "--unattended", "--no-attacks")
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from tenuto.settings import Settings
+
     from .exercise import Report
     from .ground import Ground
 
@@ -63,22 +65,24 @@ def serve() -> None:
 
     from .requests import answer_requests
 
-    stop = stop_flag()
-    with _ground() as ground:
-        typer.echo("The red team is ready.", err=True)
-        answer_requests(ground, stop, _show)
+    typer.echo("The red team is ready.", err=True)
+    answer_requests(_settings(), _ground, stop_flag(), _show)
 
 
 @contextmanager
 def _ground() -> Iterator[Ground]:
+    from .ground import Ground
+
+    settings = _settings()
+    with Ground(settings, settings.state / "red-team" / "scratch") as ground:
+        yield ground
+
+
+def _settings() -> Settings:
     from tenuto.settings import load_settings
     from tenuto.wiring import with_addresses
 
-    from .ground import Ground
-
-    settings = with_addresses(load_settings())
-    with Ground(settings, settings.state / "red-team") as ground:
-        yield ground
+    return with_addresses(load_settings())
 
 
 def _show(report: Report) -> None:

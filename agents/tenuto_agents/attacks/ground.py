@@ -17,6 +17,7 @@ from tenuto.action import Patience
 from tenuto.adapters import keyfiles
 from tenuto.approvals import Approvals
 from tenuto.clock import SystemClock, new_uuid7
+from tenuto.embedded.child import DirectoryLock
 from tenuto.errors import NotConfigured
 from tenuto.events import Event, ReviewerEnrolled
 from tenuto.events.reviewer import DAY_MINUTES
@@ -40,12 +41,16 @@ RANGE_REVIEWERS = ("range-reviewer-1", "range-reviewer-2")
 RANGE_POLICY = Path(__file__).with_name("range.cedar")
 SECONDS_MAX = 30.0
 REGISTER_SECONDS_MAX = 60.0
+LOCK_SECONDS_MAX = 2.0
 POLL_SECONDS = 0.1
 PATIENCE = Patience(approval_seconds=120.0)
 
 
 class Ground:
-    """One run of the red team, as a context manager. `folder` is scratch space that is emptied before each attack."""
+    """One run of the red team, as a context manager. `folder` is scratch space that is emptied before each attack.
+
+    Its parent is locked meanwhile: two red teams in one home would end each other's keys.
+    """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         """Nothing is open yet; `settings` name the running system, and hold the root's key."""
@@ -55,11 +60,16 @@ class Ground:
         self.approvals = Approvals()
         self._recorders: dict[str, Recorder] = {}
         self._since: list[Verified] = []
+        self._lock: DirectoryLock | None = None
 
     def __enter__(self) -> Self:
-        """Register the red team and its range; raises NotConfigured without the root's key, Busy when the road is away."""
-        self._take()
+        """Register the red team and its range.
+
+        Raises NotConfigured without the root's key or beside another red team, Busy when the road is away.
+        """
+        self._lock = DirectoryLock(self.folder.parent, seconds_max=LOCK_SECONDS_MAX)
         try:
+            self._take()
             self._register(range_people())
             self._keep_off_the_router()
             self._take()
@@ -79,7 +89,12 @@ class Ground:
                 recorder.close()
             self._recorders.clear()
         finally:
-            self._retire()
+            try:
+                self._retire()
+            finally:
+                if self._lock is not None:
+                    self._lock.release()
+                    self._lock = None
 
     @property
     def trust(self) -> Trust:

@@ -1,7 +1,7 @@
 """Attacks on what is written already (M23): somebody with every right on the disk edits, cuts or winds back the log.
 
 Each works on a copy of the published log, which is what an outsider has. The judge is `tenuto verify` as a process of its
-own, with the log's public trust file and nothing else.
+own, with the log's public trust file and nothing else; single letters are judged by the same walk in this process.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tenuto.log.note import NoteSigner
 from tenuto.log.tiles import CHECKPOINT_FILE, TILE_WIDTH
 from tenuto.settings import PREFIX
 from tenuto.supervising import environment
+from tenuto.verification import VerificationFailed
+from tenuto.wiring import open_tile_follower
 
 from ..text import visible_line
 from .ground import Ground
@@ -49,21 +51,34 @@ class Copy:
             raise Lacking(f"The log has {checkpoint.size:,} events; at most {EVENTS_MAX:,} are copied for this.")
         self.log, self.home = ground.folder / "log", ground.folder / "outsider"
         self._tiles, self._trust = ground.settings.tiles, ground.settings.home / "trust.json"
-        self._environment = environment(ground.settings)
+        self._ground, self._environment = ground, environment(ground.settings)
         self.take()
 
     def take(self) -> None:
         """Copy the log as it is now, and see that it verifies; raises Lacking when it does not.
 
-        The sealer goes on meanwhile: it may be between a checkpoint and its witnesses, so a second look is allowed.
+        The sealer goes on meanwhile, and may replace a file while it is copied, so a second look is allowed.
         """
+        said = ""
         for _ in range(COPIES_MAX):
-            self._copy()
-            code, words = self.verified()
-            if code == INTACT:
+            try:
+                self._copy()
+            except shutil.Error as error:
+                said = str(error)
+            else:
+                said = self.defect()
+            if not said:
                 return
             time.sleep(COPY_PAUSE_SECONDS)
-        raise Lacking(f"The log of this system does not verify in the first place: {_first_line(words)}")
+        raise Lacking(f"The log of this system does not verify in the first place: {visible_line(said)}")
+
+    def defect(self) -> str:
+        """What a walk over the copy finds in this process, by steps 1 to 7; "" when nothing."""
+        try:
+            open_tile_follower(self.log, self._ground.trust, self._ground.settings).catch_up()
+        except VerificationFailed as failed:
+            return str(failed)
+        return ""
 
     def _copy(self) -> None:
         """The checkpoint first, since what it promises was published before it."""
@@ -71,7 +86,7 @@ class Copy:
         self.log.mkdir(parents=True)
         shutil.copy2(self._tiles / CHECKPOINT_FILE, self.log)
         shutil.copytree(self._tiles, self.log, dirs_exist_ok=True, ignore=lambda folder, names: [
-            name for name in names if name == CHECKPOINT_FILE and Path(folder) == self._tiles
+            name for name in names if name.startswith(".") or (name == CHECKPOINT_FILE and Path(folder) == self._tiles)
         ])  # fmt: skip
 
     def verified(self) -> tuple[int, str]:
@@ -122,9 +137,9 @@ def field_edited(ground: Ground) -> Seen:
         place = found.start(1)
         letter = b"b" if original[place : place + 1] == b"a" else b"a"
         file.write_bytes(original[:place] + letter + original[place + 1 :])
-        code, words = copy.verified()
+        words = copy.defect()
         file.write_bytes(original)
-        (said if code == NOT_INTACT else unseen).append(_first_line(words))
+        (said if words else unseen).append(words or pattern.decode())
     return _judged(said, unseen, f"{len(said) + len(unseen)} fields were changed; {len(said)} changes were named.")
 
 
@@ -153,10 +168,22 @@ def wound_back(ground: Ground) -> Seen:
     older = ground.folder / "older"
     copy.log.rename(older)
     ground.wait_on_record(ground.red_team.record(MessageSent, to="nobody-here", topic="range.mark"))
-    copy.take()
+    _look_at(copy)
     shutil.rmtree(copy.log)
     older.rename(copy.log)
     return _after(copy, "The outsider had seen a newer state before.")
+
+
+def _look_at(copy: Copy) -> None:
+    """Let the outsider verify the log as it is now; its newest checkpoint may still be on its way to a witness."""
+    words = ""
+    for _ in range(COPIES_MAX):
+        copy.take()
+        code, words = copy.verified()
+        if code == INTACT:
+            return
+        time.sleep(COPY_PAUSE_SECONDS)
+    raise Lacking(f"The log of this system does not verify: {_first_line(words)}")
 
 
 def forked(ground: Ground) -> Seen:
@@ -178,7 +205,7 @@ def _after(copy: Copy, what: str) -> Seen:
 def _judged(named: Sequence[str], unseen: Sequence[str], what: str) -> Seen:
     if unseen or not named:
         return Seen(reached=bool(unseen), sentence=f"{what} `tenuto verify` said: {unseen[0] if unseen else 'nothing'}")
-    stop = Stop("M23", "`tenuto verify`, with nothing but the trust file, ends with 3.", said=" | ".join(named)[:2000])
+    stop = Stop("M23", "Verification, with nothing but the trust file, names the place.", said=" | ".join(named)[:2000])
     return Seen(reached=False, sentence=what, stops=(stop,))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from tenuto.events import ExerciseEnded, ExerciseRequested, ExerciseStarted
+from tenuto.settings import Settings
 from tenuto.verification import Verified
 from tenuto.wiring import open_follower
 
@@ -40,12 +42,15 @@ class Requests:
         self._open.pop(exercise, None)
 
 
-def answer_requests(ground: Ground, stop: threading.Event, show: Callable[[Report], None]) -> None:
-    """Run what is asked for, one after the other, until `stop` is set."""
-    requests, follower = Requests(), open_follower(ground.settings, payloads=False)
+def answer_requests(
+    settings: Settings, open_ground: Callable[[], AbstractContextManager[Ground]], stop: threading.Event, show: Callable[[Report], None]
+) -> None:
+    """Run what is asked for, one after the other, until `stop` is set; the range exists only while something runs."""
+    requests, follower = Requests(), open_follower(settings, payloads=False)
     while not stop.wait(LOOK_SECONDS):
         for verified in follower.catch_up():
             requests.take(verified)
-        while (asked := requests.next()) is not None and not stop.is_set():
+        if (asked := requests.next()) is not None:
             requests.drop(asked.exercise)
-            show(exercise(SCENARIOS[asked.scenario], ground, asked.exercise, (asked.id,)))
+            with open_ground() as ground:
+                show(exercise(SCENARIOS[asked.scenario], ground, asked.exercise, (asked.id,)))

@@ -46,15 +46,17 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def demo(
+    *,
     repo: Annotated[Path | None, typer.Option(help="A git repository; a sample one is made when left out.")] = None,
     base: Annotated[str, typer.Option(help="Revision that the change starts from.")] = "main",
     head: Annotated[str, typer.Option(help="Revision that holds the change.")] = "pr/metrics",
     unattended: Annotated[
         bool, typer.Option("--unattended", help="Let an insecure demo reviewer approve, then end with a verdict.")
     ] = False,
+    attacks: Annotated[bool, typer.Option(help="Let the red team attack the system once the run has ended.")] = True,
     port: Annotated[int | None, typer.Option(help="Port of the console; TENUTO_CONSOLE_PORT or 8501 by default.")] = None,
 ) -> None:
-    """Take a pull request through the three agents to production, with everything on record, and verify the log."""
+    """Take a pull request through the three agents to production, attack the system, and verify what is on record."""
     from ..embedded.child import demand_free
     from ..supervising import Platform
 
@@ -70,14 +72,16 @@ def demo(
     with _interruptible():
         with Platform(settings, say, origin=ORIGIN) as platform:
             try:
-                code = _walk_the_road(platform, repo, base, head, unattended=unattended)
+                code = _walk_the_road(platform, repo, base, head, unattended=unattended, attacks=attacks)
             finally:
                 _call(platform.settings, "stop-services")
         say("All parts are stopped. What was recorded is kept in " + str(platform.settings.home) + ".")
     raise typer.Exit(code)
 
 
-def _walk_the_road(platform: Platform, repo: Path | None, base: str, head: str, *, unattended: bool) -> int:
+def _walk_the_road(
+    platform: Platform, repo: Path | None, base: str, head: str, *, unattended: bool, attacks: bool
+) -> int:
     from ..clock import SystemClock
     from .progress import Progress
 
@@ -101,12 +105,13 @@ def _walk_the_road(platform: Platform, repo: Path | None, base: str, head: str, 
         say(f"Approve or deny what the agents ask at {console_address(settings)}/inbox")
         _open_browser(settings)
     outcome = progress.follow(run, seconds=RUN_SECONDS_MAX if unattended else None)
+    attacked = _attack(platform) if attacks else 0
     verified = _call(settings, "verify")
     _say_what_next(run)
     if not unattended:
         say(f"The console stays at {console_address(settings)} until Ctrl-C.")
         progress.idle()
-    return verified or (0 if outcome == "succeeded" else FAILED)
+    return verified or attacked or (0 if outcome == "succeeded" else FAILED)
 
 
 def _people(stand_in: str | None) -> list[Enrolment]:
@@ -192,6 +197,16 @@ def _submit(platform: Platform, repository: Path, base: str, head: str) -> str:
     run = printed.strip().splitlines()[-1]
     say(f"Submitted {head} against {base} of {repository} as the run {run}.")
     return run
+
+
+def _attack(platform: Platform) -> int:
+    """Let the red team try everything that it has; afterwards it waits for what people ask for on the console."""
+    settings = platform.settings
+    say("Now the attacks. Each says what it tried and which control held; the evidence is in the ledger.")
+    attacked = _call(settings, "attack", "run")
+    say(f"What that shows of every control: `tenuto coverage`, and {console_address(settings)}/coverage")
+    platform.start("red-team", "attack", "serve")
+    return attacked
 
 
 def _call(settings: Settings, *arguments: str, quiet: bool = False) -> int:
