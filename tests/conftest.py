@@ -14,7 +14,7 @@ from tenuto.migrating import migrate
 
 TEMPLATE = "tenuto_template"
 HERE = Path(__file__).parent
-ON_ONE_WORKER = frozenset({"fire", "contracts", "console", "interop", "opa", "infrastructure"})
+ON_ONE_WORKER = frozenset({"fire", "contracts", "console", "interop", "opa", "infrastructure", "containers"})
 """Folders whose tests share a part that takes long to start: an Apache Kafka, a console, programs that are built."""
 _NUMBERS = count()
 

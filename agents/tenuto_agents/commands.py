@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .containers.commands import add_container_commands
 from .drift_commands import drift
 from .secret_commands import add_commands as add_secret_commands
 from .statestore.commands import state
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .code_review import CodeReview
     from .deployment import Deployment
     from .infrastructure import Infrastructure
+    from .place import Place
     from .statehome import StateHome
 
 AGENTS = ("code-review", "infrastructure", "deployment")
@@ -40,6 +42,7 @@ def add_commands(app: typer.Typer) -> None:
     add_webhook_commands(app)
     app.add_typer(state, name="state")
     app.add_typer(drift, name="drift")
+    add_container_commands(app)
 
 
 def run_agent(
@@ -110,7 +113,7 @@ def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> Co
             provider=open_provider(settings), states=_stored_states(settings, name),
         )  # fmt: skip
     if name == "deployment":
-        return Deployment(settings.home / "targets")
+        return Deployment(_places(settings))
     raise NotConfigured(f"There is no agent {name!r}. There are {', '.join(AGENTS)}.")
 
 
@@ -124,6 +127,26 @@ def _stored_states(settings: Settings, name: str) -> Callable[[str], StateHome] 
         return None
     store, token = settings.state_store, read_token(token_file(settings.keys, name))
     return lambda stack: StoredState(StateAddress(store, stack, name, token))
+
+
+def _places(settings: Settings) -> Callable[[str], Place]:
+    """Where releases go: to the container site that is set up, or else to the built-in target of this machine."""
+    from tenuto.clock import SystemClock
+    from tenuto.errors import NotConfigured
+
+    from .place import LOCAL_LACKS, local_place
+
+    if settings.containers is None:
+        logging.getLogger(__name__).warning("No container site is set up (TENUTO_CONTAINERS). %s", LOCAL_LACKS)
+        return lambda service: local_place(settings.home / "targets" / service)
+    from .containers.container_place import open_places
+    from .containers.parts import missing_parts
+    from .containers.site import load_site
+
+    lacking = missing_parts()
+    if lacking is not None:
+        raise NotConfigured(f"The container site cannot be used. {lacking}")
+    return open_places(load_site(settings.containers), settings.home / "containers", SystemClock())
 
 
 def submit(

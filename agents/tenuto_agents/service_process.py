@@ -115,9 +115,13 @@ def await_healthy(running: Running, seconds: float) -> int:
 
 def probe(running: Running) -> str | None:
     """Ask once; return None when the answer is as it should be, else what was wrong with it."""
-    connection = http.client.HTTPConnection(LOOPBACK, running.port, timeout=PROBE_SECONDS_MAX)
+    return judge(http.client.HTTPConnection(LOOPBACK, running.port, timeout=PROBE_SECONDS_MAX), running.service)
+
+
+def judge(connection: http.client.HTTPConnection, service: Service) -> str | None:
+    """Ask a service how it is over `connection`, which is closed; return None when it is well, else what was wrong."""
     try:
-        connection.request("GET", running.service.health)
+        connection.request("GET", service.health)
         response = connection.getresponse()
         body = response.read(PROBE_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:
@@ -126,7 +130,7 @@ def probe(running: Running) -> str | None:
         connection.close()
     if response.status != http.HTTPStatus.OK:
         return f"status {response.status}."
-    return _wrong_with(body, running.service.version)
+    return _wrong_with(body, service.version)
 
 
 def _wrong_with(body: bytes, version: str) -> str | None:

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     login_client_id: str | None = Field(None, description="What the provider calls this console.")
     login_client_secret_file: Path | None = Field(None, description="File of the secret that the provider gave it, mode 0600.")
     login_hours: int = Field(10, ge=1, le=168, description="How long a login is good for, whatever the browser keeps.")
+    containers: Path | None = Field(
+        None, description="File of the container site that releases go to; the built-in target of this machine when unset."
+    )
     archive: Path | None = Field(None, description="Folder of what retention takes out of the database; else in the home.")
     witness_url: str | None = Field(None, description="Where this home's own witness answers; the sealer asks it there.")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of /metrics and /healthz; none when unset.")

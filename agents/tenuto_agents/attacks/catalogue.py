@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from tenuto.errors import NotConfigured
 
-from . import leaks, messages, plans, published, pull_requests, reviews, states
+from . import images, leaks, messages, plans, published, pull_requests, releases, reviews, states
 from .scenario import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for part in (messages, reviews, published, pull_requests, leaks, states, plans)
+    for part in (messages, reviews, published, pull_requests, leaks, states, plans, images, releases)
     for scenario in part.SCENARIOS
 }  # fmt: skip
 

@@ -38,7 +38,8 @@ class DeploymentRolledBack(Event, frozen=True, kw_only=True, tag="deployment.rol
 
 
 class DeploymentQuarantined(Event, frozen=True, kw_only=True, tag="deployment.quarantined"):
-    """Cut off and kept for the investigator; `snapshot` is the digest of what was saved."""
+    """Cut off (`isolated`), kept for the investigator (`preserved`, with the digest of what was saved), or taken away (`ended`)."""
 
     deployment: Name
-    snapshot: Hash
+    stage: Literal["isolated", "preserved", "ended"] = "preserved"
+    snapshot: Hash | None = None

@@ -9,6 +9,7 @@ from tenuto_agents import code_review, deployment, evidence, infrastructure
 from tenuto_agents.code_review import CodeReview
 from tenuto_agents.deployment import Deployment
 from tenuto_agents.infrastructure import Infrastructure
+from tenuto_agents.place import local_place
 from tenuto_projections.anomalies.road import NEEDS, REVIEW, REVIEWED_TOOLS, REVIEWED_TOPICS, ROAD, Leg
 
 
@@ -16,7 +17,7 @@ def test_the_road_is_what_the_agents_take_as_their_duty() -> None:
     agents = (
         CodeReview(None, None, new_id=new_uuid7),  # type: ignore[arg-type]
         Infrastructure(terraform=None, state=Path("nowhere")),
-        Deployment(Path("nowhere")),
+        Deployment(lambda service: local_place(Path(service))),
     )
     legs = {
         topic: Leg(duty.sender, duty.role, agent.name) for agent in agents for topic, duty in agent.duties().items()

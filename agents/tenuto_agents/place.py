@@ -1,0 +1,106 @@
+"""Where releases go: what the deployment agent asks of a place, whether it is this machine or a container site.
+
+A place first makes of an artifact what people are asked about, named by one digest, and refuses there what must not be
+asked for at all. Only after the approval it puts exactly that digest in force, and on failure what was there before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tenuto.documents import Finding, Result
+from tenuto.events import DeploymentHealthy, DeploymentRolledBack, DeploymentStarted, DeploymentUnhealthy
+
+from .artifact import Artifact
+from .change import Change
+from .service_process import Unhealthy
+from .target import LocalTarget
+from .task import Task
+
+ENVIRONMENT = "production"
+LOCAL_LACKS = "This built-in target signs no image, scans nothing, limits no connection and proves no way back beforehand."
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a deployment ended. `sentence` says what runs now, `address` where."""
+
+    healthy: bool
+    sentence: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What people are asked about: `digest` names it, `findings` is what a scan says of it, `values` go on record."""
+
+    artifact: Artifact
+    digest: str
+    findings: tuple[Finding, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class Place(Protocol):
+    """One environment for one service. `lacks`: in a sentence, which controls it does not have; empty when it has all."""
+
+    lacks: str
+
+    def current(self) -> str | None:
+        """Return the digest of what is in force, or None before the first release."""
+        ...
+
+    def prepare(self, task: Task, change: Change, artifact: Artifact) -> Prepared:
+        """Make of the artifact what can be approved; raises Refused for what must not go there. Nothing runs yet."""
+        ...
+
+    def put(self, task: Task, prepared: Prepared, deployment: str) -> Release:
+        """Put it in force, on record as `deployment`; on failure what was there before. Raises when neither is known."""
+        ...
+
+
+class LocalPlace:
+    """The built-in target of this machine: a process in a folder named by the digest, and the way back."""
+
+    lacks = LOCAL_LACKS
+
+    def __init__(self, target: LocalTarget) -> None:
+        """`target` is this service's."""
+        self._target = target
+
+    def current(self) -> str | None:
+        """Return the digest of the artifact in force."""
+        return self._target.current()
+
+    def prepare(self, task: Task, change: Change, artifact: Artifact) -> Prepared:
+        """The artifact is what is approved."""
+        return Prepared(artifact, artifact.digest)
+
+    def put(self, task: Task, prepared: Prepared, deployment: str) -> Release:
+        """Start it beside the running one, and go back when it is not healthy."""
+        task.record(DeploymentStarted, deployment=deployment, environment=ENVIRONMENT, artifact=prepared.digest)
+        before = self._target.current()
+        try:
+            milliseconds, address = self._target.release(prepared.artifact)
+        except Unhealthy as unhealthy:
+            seen = Result(text=str(unhealthy))
+            task.record(DeploymentUnhealthy, document=seen, deployment=deployment, checks=unhealthy.checks)
+            return self._put_back(task, before, deployment, str(unhealthy))
+        task.record(DeploymentHealthy, deployment=deployment, milliseconds=milliseconds)
+        return Release(healthy=True, sentence=f"{deployment} is healthy at {address}.", address=address)
+
+    def _put_back(self, task: Task, before: str | None, deployment: str, why: str) -> Release:
+        restored = self._target.restore(before)
+        if before is None:
+            return Release(healthy=False, sentence=f"{why} There was no release before it; nothing runs.")
+        if not restored:
+            return Release(healthy=False, sentence=f"{why} The release {before[:12]} could not be restored. Look at it now.")
+        task.record(DeploymentRolledBack, deployment=deployment, artifact=before, why="unhealthy", refs=("M18", "R4"))
+        running = self._target.running()
+        return Release(healthy=False, sentence=f"{why} The release {before[:12]} is back.", address=running.address if running else "")
+
+
+def local_place(folder: Path) -> LocalPlace:
+    """Return the built-in place whose releases lie in `folder`."""
+    return LocalPlace(LocalTarget(folder))
