@@ -14,6 +14,7 @@ from tenuto_dashboard.live import live, turn_the_page, with_words
 from tenuto_dashboard.masthead import alarm, brand, masthead, signer
 from tenuto_dashboard.pages import follow, remember
 from tenuto_dashboard.sheet import ASSETS, show
+from tenuto_dashboard.way_back import way_back
 
 MARK = Path(ASSETS / "mark.svg")
 HIDDEN = ("review", "start")
@@ -60,8 +61,14 @@ def admitted(pages: dict[str, Any], draw: Callable[[], None]) -> None:
 
 
 def start() -> None:
-    """Lead on to the inbox. Streamlit's default page has no path of its own, and `/inbox` is what people are told."""
-    follow({"page": "inbox"})
+    """Lead on to where somebody wanted to go before he logged in, or to the inbox.
+
+    Streamlit's default page has no path of its own, and `/inbox` is what people are told.
+    """
+    target = way_back() if session.with_login() else {"page": "inbox"}
+    if target is not None:
+        follow(target)
+        follow({"page": "inbox"})  # the address was that of no page
 
 
 @live

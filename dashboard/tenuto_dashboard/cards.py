@@ -191,7 +191,7 @@ def _sentence(text: str) -> str:
 def _vote(vote: CastVote) -> Node:
     word_, tone = {"approve": ("Approved", "green"), "deny": ("Denied", "red")}.get(vote.decision, ("Withdrew", "gray"))
     top = box(
-        "top", word(f"badge {tone}", word_), word("strong", vote.reviewer),
+        "top", word(f"badge {tone}", word_), word("strong", vote.reviewer), demo_badge() if vote.insecure_demo else None,
         word("soft", moment(vote.recorded_at, "ago"), f", position {vote.position:,}"),
     )  # fmt: skip
     reason = box("under text", vote.reason) if vote.reason else None

@@ -20,7 +20,7 @@ import typer
 from tenuto.errors import NotConfigured
 from tenuto.settings import Settings, load_settings
 
-from .login import cookie_secret, in_memory, secrets_of, verify_login
+from .login import prepare, secrets_file, verify_login
 
 APP = Path(__file__).with_name("app.py")
 THEME = Path(__file__).with_name("assets") / "theme.toml"
@@ -42,25 +42,22 @@ def console(
         settings = load_settings(console_port=port, console_address=address)
         verify_login(settings)
         verify_free(settings.console_address, settings.console_port)
-        secret = cookie_secret(settings)
-        command = command_line(settings, secrets=in_memory(secrets_of(settings, secret)))
+        secret = prepare(settings)
     except NotConfigured as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_USAGE) from error
     where = settings.console_url or f"http://{settings.console_address}:{settings.console_port}"
     typer.echo(f"The approval console is at {where}", err=True)
+    command = command_line(settings)
     environment = {**os.environ, "STREAMLIT_SERVER_COOKIE_SECRET": secret}
     environment |= {f"TENUTO_{name.upper()}": str(getattr(settings, name)) for name in ("console_port", "console_address")}
     os.execve(sys.executable, command, environment)
 
 
-def command_line(settings: Settings, script: Path = APP, *, secrets: int | None = None) -> list[str]:
-    """Return the command that runs the console; the cookie secret goes by environment, where `ps` does not show it.
-
-    `secrets` is the inherited descriptor of its file of secrets. Without one there are none, whatever lies in some folder.
-    """
+def command_line(settings: Settings, script: Path = APP) -> list[str]:
+    """Return the command that runs the console; the cookie secret goes by environment, where `ps` does not show it."""
     flags = {
-        "secrets.files": os.devnull if secrets is None else f"/proc/self/fd/{secrets}",
+        "secrets.files": str(secrets_file(settings)),
         "server.port": str(settings.console_port),
         "server.address": settings.console_address,
         "server.headless": "true",

@@ -9,10 +9,12 @@ from .admission import Admission
 from .marks import notice
 from .masthead import brand
 from .sheet import Node, box, show, word
+from .way_back import keep_way_back
 
 
 def draw(who: Admission) -> None:
     """Ask somebody to log in, or say to whom a login belongs to nobody here, and what an administrator has to run."""
+    keep_way_back()
     _, middle, _ = st.columns([1, 2, 1])
     with middle:
         show(box("stack", brand(), said(who, session.settings().login_hours)), key=f"entrance {who.state}", now=session.now())

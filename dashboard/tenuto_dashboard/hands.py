@@ -21,6 +21,7 @@ from .decisions import Door, NotSigned
 from .passkeys import Ballot, Page
 
 E = TypeVar("E", bound=Event)
+_SAID: dict[type[Event], str] = {ApprovalSigned: "decision", SpotcheckSigned: "finding"}
 MAKE_ONE = "Make one on the page Passkeys; somebody else has to enrol it."
 
 
@@ -64,15 +65,13 @@ class CarryingDoor:
         **fields: Any,
     ) -> E:  # fmt: skip
         """Record the decision with its assertion; raises NotSigned for any other decision than the one that was signed."""
-        signed = {"approval": self._ballot.approval, "digest": self._ballot.digest}
-        if kind is ApprovalSigned:
-            signed |= {"decision": self._ballot.decision}
-            signed |= {"coverage": self._ballot.coverage} if self._ballot.coverage is not None else {}
-        elif kind is SpotcheckSigned:
-            signed |= {"finding": self._ballot.decision}
+        ballot = self._ballot
+        signed = {"approval": ballot.approval, "digest": ballot.digest, _SAID.get(kind, ""): ballot.decision}
+        if ballot.coverage is not None:
+            signed["coverage"] = ballot.coverage
         if fields != signed:
             raise NotSigned("What you signed is not what is asked any more: the page had moved on. Look again, and sign once more.")
         return self._door.record(
-            kind, document=document, run=run, cause=cause, reviewer=self._ballot.reviewer, assertion=str(self._assertion),
+            kind, document=document, run=run, cause=cause, reviewer=ballot.reviewer, assertion=str(self._assertion),
             **fields,
         )  # fmt: skip

@@ -1,8 +1,7 @@
 """The login as Streamlit wants it told: which provider, where it sends people back, and what signs the cookie.
 
-Streamlit reads it from a file of secrets. It is written to memory that only this process and the one it becomes can read, so
-that the provider's secret lies on disk once, where the operator put it. The cookie's own secret is made here and kept in the
-home, mode 0600, so that a restart logs nobody out.
+Streamlit reads it from a file of secrets and from nowhere else, so it is written for it, mode 0600 in a folder of mode 0700, at
+each start anew. The cookie's own secret is made here and kept beside it, so that a restart logs nobody out.
 """
 
 from __future__ import annotations
@@ -43,18 +42,33 @@ def verify_login(settings: Settings) -> None:
 
 
 def cookie_secret(settings: Settings) -> str:
-    """Return what signs the login's cookie, made when it is missing; raises NotConfigured when others may read it."""
-    folder = settings.state / "console"
+    """Return what signs cookies, made when it is missing; raises NotConfigured when others may read it."""
+    folder = secrets_file(settings).parent
     if not (folder / COOKIE_KEY).exists():
         keyfiles.create_folder(folder)
         return keyfiles.create_key(folder, COOKIE_KEY).hex()
     return keyfiles.load_key(folder, COOKIE_KEY).hex()
 
 
-def secrets_of(settings: Settings, cookie: str) -> str:
-    """Return the file of secrets, TOML; empty where nobody logs in. Raises NotConfigured for a secret that others may read."""
-    if settings.login_metadata_url is None:
-        return ""
+def secrets_file(settings: Settings) -> Path:
+    """Where the file of secrets of this home's console is, if there is one; Streamlit asks for a name that ends so."""
+    return settings.home.absolute() / "state" / "console" / "login.toml"
+
+
+def prepare(settings: Settings) -> str:
+    """Write the file of secrets, or take it away where nobody logs in; return what signs cookies.
+
+    Raises NotConfigured for a secret that is missing or that others may read.
+    """
+    file, cookie = secrets_file(settings), cookie_secret(settings)
+    file.unlink(missing_ok=True)
+    if settings.login_metadata_url is not None:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as writing:
+            writing.write(_secrets(settings, cookie))
+    return cookie
+
+
+def _secrets(settings: Settings, cookie: str) -> str:
     assert settings.console_url is not None, "verify_login demands it"
     entries = {
         "redirect_uri": page_at(settings.console_url).web_origin + CALLBACK,
@@ -66,10 +80,3 @@ def secrets_of(settings: Settings, cookie: str) -> str:
     # TOML's basic strings are written as JSON's are. Only who somebody is is asked for: no address, no groups.
     lines = [f"{name} = {json.dumps(value)}" for name, value in entries.items()]
     return "\n".join(["[auth]", *lines, "[auth.client_kwargs]", 'scope = "openid"', ""])
-
-
-def in_memory(text: str) -> int:
-    """Return a descriptor, to be inherited, behind which the text lies in memory without a name in any folder."""
-    descriptor = os.memfd_create("tenuto-console-secrets", 0)
-    os.write(descriptor, text.encode())
-    return descriptor

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tenuto.documents import Reason
@@ -22,6 +22,7 @@ from tenuto.events import Event
 from tenuto.header import decode, encode
 from tenuto.settings import Settings
 from tenuto_dashboard.commands import command_line
+from tenuto_dashboard.login import prepare
 
 from tests.console.planted import plant_home
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("planted_app.py")
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 20.0
 CLOSED_WHILE_OPENING = re.compile(
     r"Exception in ASGI application\n"
@@ -68,13 +69,18 @@ class Console:
 
 
 @contextmanager
-def running_console(home: Path, database: str) -> Iterator[Console]:
-    """Start the console of the command line over a planted database, wait until it answers, and stop it at the end."""
+def running_console(home: Path, database: str, **more: Any) -> Iterator[Console]:
+    """Start the console of the command line over a planted database, wait until it answers, and stop it at the end.
+
+    `more` are further settings.
+    """
     plant_home(home)
-    settings = Settings(home=home, console_port=free_port())
+    settings = Settings(home=home, console_port=free_port(), **more)
+    prepare(settings)
     console = Console(f"http://{settings.console_address}:{settings.console_port}", home)
     own = {name: value for name, value in os.environ.items() if not name.startswith("TENUTO_")}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    own |= {f"TENUTO_{name.upper()}": str(value) for name, value in more.items()}
     planted = {"PYTHONPATH": path, "PLANTED_DATABASE": database, "PLANTED_DOOR": str(home / "door.jsonl"), "TENUTO_HOME": str(home)}
     with (home / "console.log").open("wb") as log:
         process = subprocess.Popen(command_line(settings, SCRIPT), env=own | planted, stdout=log, stderr=log)

@@ -13,10 +13,12 @@ from click.testing import Result
 from tenuto.adapters import keyfiles
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.adapters.kafka_rights import ADMIN, OURS
+from tenuto.approvals import Approvals
+from tenuto.approvals.passkeys import challenge_of
 from tenuto.cli import build
 from tenuto.embedded import EmbeddedBroker
 from tenuto.errors import NotConfigured, TenutoError
-from tenuto.events import DecisionMade
+from tenuto.events import ApprovalOpened, ApprovalSigned, DecisionMade, PasskeyEnrolled, PasskeyOffered
 from tenuto.registering import Enrolment
 from tenuto.wiring import open_bus, open_recorder
 from typer.testing import CliRunner
@@ -24,8 +26,11 @@ from typer.testing import CliRunner
 from tests.conftest import Database
 from tests.kafka.secured import SecuredKafka
 from tests.road import SECONDS_MAX, Road, until
+from tests.unit.approvals.authenticator import Authenticator
 
 REVIEW = Enrolment("code-review", "agent", "ada")
+CONSOLE, OTTO = Enrolment("console", "console", "operations"), Enrolment("otto", "reviewer", "otto")
+IDA = Enrolment("ida", "administrator", "ida")
 
 
 class RunningBroker(EmbeddedBroker):
@@ -118,6 +123,46 @@ def test_a_road_begins_works_and_lets_go_of_an_author_with_the_rights_that_the_c
     recorder = open_recorder(road.settings, REVIEW.author, software="test/1")
     with recorder, pytest.raises(NotConfigured, match="does not let code-review"):
         recorder.flush(SECONDS_MAX)
+
+
+def test_a_console_needs_one_account_for_passkeys_and_the_reviewers_own_beside_it_for_a_key_file(road: SecuredRoad) -> None:
+    for name in ("root", "ingest", "delivery"):
+        assert kafka("account", name).exit_code == 0
+    kafka("topics")
+    assert kafka("acls", "--apply").exit_code == 0
+    device, settings = Authenticator(), road.settings
+    told = {"approval": "a-1", "digest": "d" * 64, "decision": "deny", "coverage": None, "reviewer": "lena"}
+    with road, road.working():
+        road.register(CONSOLE, IDA, OTTO)
+        for one in (CONSOLE, IDA):
+            assert kafka("account", one.author).exit_code == 0
+        assert kafka("acls", "--apply").exit_code == 0
+        with (
+            open_recorder(settings, CONSOLE.author, software="test/1") as console,
+            open_recorder(settings, IDA.author, software="test/1") as ida,
+        ):
+            console.wait(console.record(PasskeyOffered, **device.offer("lena")), SECONDS_MAX)
+            ida.wait(ida.record(PasskeyEnrolled, reviewer="lena", owner="lena", credential=device.credential), SECONDS_MAX)
+            challenge = challenge_of(road.read()[0].event.log_origin, nonce="1" * 64, **told)
+            cast = console.record(ApprovalSigned, **told, assertion=str(device.sign(challenge, nonce="1" * 64)))
+            console.wait(cast, SECONDS_MAX)
+        fold = Approvals()
+        for verified in road.read():
+            fold.apply(verified)
+        fold.passkeys.use(cast, "lena")  # it is hers, by the account of the console alone
+        without = open_recorder(settings, OTTO.author, software="test/1")
+        with without, pytest.raises(NotConfigured, match=r"otto\.kafka-password cannot be read"):
+            without.flush(SECONDS_MAX)
+        with pytest.raises(NotConfigured, match=r"does not let console look at tenuto\.inbox\.otto"):
+            open_bus(settings, CONSOLE.author).partitions("tenuto.inbox.otto")
+        assert kafka("account", OTTO.author).exit_code == 0
+        with (
+            open_recorder(settings, CONSOLE.author, software="test/1") as console,
+            open_recorder(settings, OTTO.author, software="test/1") as otto,
+        ):
+            vote = {"approval": "a-1", "digest": "d" * 64, "decision": "deny"}
+            assert otto.wait(otto.record(ApprovalSigned, **vote), SECONDS_MAX).position > 0
+            assert console.wait(console.record(ApprovalOpened, approval="a-1", digest="d" * 64, reviewer="otto"), SECONDS_MAX).position > 0
 
 
 def test_a_password_is_replaced_and_the_old_one_opens_nothing(road: SecuredRoad, secured_kafka: SecuredKafka) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from rich.text import Text
 from sqlalchemy import Engine
-from tenuto.approvals import Standing
+from tenuto.approvals import Standing, Vote
 from tenuto.documents import readable
 from tenuto.following import Follower
 from tenuto.purges import Purge
 
-from ..inbox import Approval
+from ..inbox import Approval, CastVote
 from ..walked import Walked, event_ticks
 from .links import Link, Links, NothingFound, Permission
 from .records import Output, line, marks, payload_text, printable, record, stamp, tick_lines, tick_records
@@ -113,7 +113,8 @@ def _approval_record(approval: Approval) -> dict[str, Any]:
     item = approval.item
     votes = [
         {"position": vote.position, "reviewer": vote.reviewer, "decision": vote.decision, "counts": vote.counts,
-         "rule": vote.rule, "sentence": vote.sentence, "withdrawn": vote.withdrawn, "reason": vote.reason}
+         "rule": vote.rule, "sentence": vote.sentence, "withdrawn": vote.withdrawn, "reason": vote.reason,
+         "insecure_demo": vote.insecure_demo}
         for vote in approval.votes
     ]  # fmt: skip
     return {
@@ -136,9 +137,7 @@ def _state_lines(replayed: Replayed) -> list[Text]:
             f"  {item.approval}: {item.state}, {item.approved_by} of {item.quorum} for {item.tool} on {item.resource}"
         )
         lines.append(Text(said, style="bold"))
-        lines += [
-            Text(f"    {_said(vote.reviewer, vote.decision, vote.counts, vote.sentence)}") for vote in approval.votes
-        ]
+        lines += [_vote_line(vote) for vote in approval.votes]
         lines += [Text(f"    rule {rule.rule} {'✓' if rule.holds else '✗'} {rule.sentence}") for rule in approval.rules]
     return lines
 
@@ -155,7 +154,7 @@ def _permission_record(allowed: Permission) -> dict[str, Any]:
 def _standing_record(standing: Standing) -> dict[str, Any]:
     votes = [
         {"reviewer": vote.reviewer, "owner": vote.owner, "decision": vote.decision, "counts": vote.counts,
-         "rule": vote.rule, "sentence": vote.sentence, "position": vote.position}
+         "rule": vote.rule, "sentence": vote.sentence, "position": vote.position, "insecure_demo": vote.insecure_demo}
         for vote in standing.votes
     ]  # fmt: skip
     return {"approval": standing.request.event.approval, "state": standing.state, "votes": votes}
@@ -168,14 +167,16 @@ def _permission_lines(allowed: Permission) -> list[Text]:
         lines.append(Text(f"{said} ({policy.engine}, bundle {policy.bundle[:12]}, obligation {policy.obligation})"))
     for standing in allowed.approvals:
         lines.append(Text(f"  approval {standing.request.event.approval}: {standing.state}"))
-        lines += [
-            Text(f"    {_said(vote.reviewer, vote.decision, vote.counts, vote.sentence)}") for vote in standing.votes
-        ]
+        lines += [_vote_line(vote) for vote in standing.votes]
     return lines or [Text("  No policy and no approval stands in this chain.")]
 
 
-def _said(reviewer: str, decision: str, counts: bool, sentence: str) -> str:
-    return f"{reviewer}: {decision}" + ("" if counts else f", which does not count: {sentence or 'it was withdrawn.'}")
+def _vote_line(vote: Vote | CastVote) -> Text:
+    void = "" if vote.counts else f", which does not count: {vote.sentence or 'it was withdrawn.'}"
+    line = Text(f"    {vote.reviewer}: {vote.decision}{void}")
+    if vote.insecure_demo:
+        line.append("  [insecure demo key]", style="yellow")
+    return line
 
 
 def _link_record(link: Link) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tenuto.verification import VerificationFailed
 from tenuto_projections.inbox import Inbox
-from tenuto_projections.replay.links import Links, NothingFound
+from tenuto_projections.replay.asking import _permission_lines
+from tenuto_projections.replay.links import Links, NothingFound, Permission
 from tenuto_projections.replay.records import line, printable, record, stamp
 from tenuto_projections.replay.selection import AsOf, Selection, as_of, moment
 from tenuto_projections.replay.state import Replayed, differences, replay, state_of
@@ -110,6 +111,8 @@ def test_an_approval_in_the_chain_is_shown_with_its_votes() -> None:
     (standing,) = links.permission(links.chain()).approvals
     assert standing.state == "consumed"
     assert [(vote.reviewer, vote.counts) for vote in standing.votes] == [("ann", False), ("bob", True)]
+    said = [str(one) for one in _permission_lines(Permission((), (standing,)))]
+    assert [one.endswith("[insecure demo key]") for one in said[-2:]] == [False, True], "ann's key is none, bob's is"
     assert links.target is not None and links.target.event == used
 
 
