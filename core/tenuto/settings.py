@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     state_key: str | None = Field(
         None, description="Transit key that protects state at rest, `https://HOST:8200/KEY`; a file in the home when unset."
     )
-    drift_seconds: float = Field(300.0, gt=0, description="How often the infrastructure agent looks for drift.")
+    drift_seconds: float = Field(900.0, gt=0, description="How often the infrastructure agent looks for drift.")
     console_port: int = Field(8501, ge=0, le=65535, description="Port of the approval console.")
     console_address: str = Field("127.0.0.1", description="Address the console listens on.")
     notify: Path | None = Field(None, description="Settings file of notifications (TOML); nobody is told anything when unset.")
