@@ -165,10 +165,11 @@ class Infrastructure:
         def work() -> tuple[tuple[Snapshot | None, Planned], Result]:
             found = stack.state.read()
             self._guards.verify_attested(stack.state.name, found, attested)
-            if found is not None:
+            planned = stack.plan(workspace, job.repository, change.head)
+            if found is not None and planned.plan.changed:
+                # A change that is applied already plans nothing, and there is nothing to explain about it.
                 with stack.workspace() as at_base:
                     self._guards.verify_requested(stack.plan(at_base, job.repository, change.base).changes, found)
-            planned = stack.plan(workspace, job.repository, change.head)
             values = {
                 "plan_digest": planned.plan.digest, "changed": planned.plan.changed, "risks": planned.risks,
                 "open_to_world": planned.open_to_world, "state_digest": found.digest if found else "",

@@ -78,6 +78,16 @@ def test_an_honest_change_goes_through_and_the_state_it_left_is_vouched_for(site
     assert f'"replicas": {number}'.encode() in site.state().content
 
 
+def test_a_change_that_is_applied_already_may_come_again(site: Site) -> None:
+    """The base would take it back, but nothing is planned, so nothing has to be explained."""
+    base = site.repository.git("rev-parse", "HEAD")
+    main = next_main(site)
+    site.change(main)
+    site.repository.git("reset", "-q", "--hard", base)
+    site.change(main)
+    assert site.applied() == 1
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 @pytest.mark.parametrize(("guards", "refusal"), [(OnlyAttested(), StateNotVouched), (OnlyRequested(), NotRequested)])
 def test_a_poisoned_state_is_not_planned_from(

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from tenuto.errors import NotConfigured
 
-from . import images, leaks, messages, plans, published, pull_requests, releases, reviews, states
+from . import drifting, images, leaks, messages, plans, published, pull_requests, releases, reviews, states
 from .scenario import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for part in (messages, reviews, published, pull_requests, leaks, states, plans, images, releases)
+    for part in (messages, reviews, published, pull_requests, leaks, states, plans, drifting, images, releases)
     for scenario in part.SCENARIOS
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from ..change import read_change
 from ..git import Repository, find_git, git_environment
 from ..infrastructure import Infrastructure
 from ..processes import run_tool
+from ..provider import Provider
 from ..statehome import STATE_FILE
 from ..task import StopRequest, Task
 from ..terraform import find_terraform
@@ -55,8 +56,8 @@ class RangeInfrastructure(Infrastructure):
 class PlanRange:
     """A repository, a stack that exists, and an agent of the range that may be asked for one more change."""
 
-    def __init__(self, ground: Ground) -> None:
-        """Raises Lacking without Terraform."""
+    def __init__(self, ground: Ground, main: str = MAIN % 2, provider: Provider | None = None) -> None:
+        """`main` is the configuration that exists already. Raises Lacking without Terraform."""
         terraform = find_terraform()
         if terraform is None:
             raise Lacking("There is no Terraform on this machine: install the program, or the extra `agents`.")
@@ -64,7 +65,8 @@ class PlanRange:
         # A name of its own each time: the ledger remembers which state of a stack was vouched for last.
         self.repository, self.stacks = ground.folder / f"range-{ground.new_id().hex[-8:]}", ground.folder / "stacks"
         self._git("-c", "init.templateDir=", "init", "--quiet", "--initial-branch=main")
-        self.base = self._commit(MAIN % 2)
+        self.base = self._commit(main)
+        self.agent = RangeInfrastructure(terraform=terraform, state=self.stacks, adopt_base=True, provider=provider)
         # The rules of the working system, and those that let the range's agent ask at all.
         self.gate = Gate(
             recorder=ground.recorder(RANGE_AGENT), follower=open_follower(ground.settings, payloads=False),
@@ -75,10 +77,9 @@ class PlanRange:
         """Take one pull request through the agent; raises what stops it."""
         head = self._commit(main)
         change = read_change(self.repository, self.base, head)
-        agent = RangeInfrastructure(terraform=self.terraform, state=self.stacks, adopt_base=True)
         task = Task(self.ground.recorder(RANGE_AGENT), self.gate, self.run, (), StopRequest())
         try:
-            agent.plan_and_apply(task, Handover(pull_request=change.document()), change, Repository(self.repository))
+            self.agent.plan_and_apply(task, Handover(pull_request=change.document()), change, Repository(self.repository))
         finally:
             self._git("reset", "--quiet", "--hard", self.base)
 

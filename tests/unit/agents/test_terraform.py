@@ -65,6 +65,9 @@ def test_a_swapped_plan_file_is_not_applied(tmp_path: Path) -> None:
     with pytest.raises(PlanSwapped):
         made.apply(Plan(evil.file, approved.digest, True, "", {}))
     assert not (tmp_path / "state" / "terraform.tfstate").exists()
+    made.apply(Plan(evil.file, evil.digest, True, "", {}))
+    state = (tmp_path / "state" / "terraform.tfstate").read_text()
+    assert '"replicas": 9' in state, "asked to compare with what lies there now, it would have been applied"
 
 
 def test_a_plan_for_another_state_is_stale(tmp_path: Path) -> None:
