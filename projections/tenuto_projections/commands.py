@@ -30,7 +30,7 @@ EventName = Annotated[str, typer.Argument(metavar="ID", help="Id of an event, or
 
 def add_commands(app: typer.Typer) -> None:
     """Add project, rebuild, verify, bundle, log, show, why, replay, policy, spotcheck and notify to the `tenuto` command."""
-    from . import policy_commands, spotcheck_commands
+    from . import custody_commands, policy_commands, spotcheck_commands
     from .bundle_commands import bundle
     from .coverage import commands as coverage_commands
     from .notify import commands as notify_commands
@@ -39,6 +39,7 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(command)
     policy_commands.add_commands(app)
     spotcheck_commands.add_commands(app)
+    custody_commands.add_commands(app)
     coverage_commands.add_commands(app)
     notify_commands.add_commands(app)
 

@@ -212,3 +212,31 @@ def test_no_secret_is_in_what_the_parts_said(demo: Demo) -> None:
     said += "".join(file.read_text("utf-8", "replace") for file in (demo.home / "logs").iterdir())
     assert not [secret for secret in secrets if secret in said]
     assert "Traceback" not in said
+
+
+STATIONS = ("pull request", "verdict", "policy", "plan", "approval", "call", "request", "approval", "deployment", "after", "end")
+
+
+def test_custody_answers_for_the_deployment_from_pull_request_to_health_check(demo: Demo) -> None:
+    ended = demo.ask("custody")
+    assert ended.returncode == 0, ended.stderr
+    links = [json.loads(line) for line in ended.stdout.splitlines()]
+    found = iter([link["station"] for link in links])
+    assert all(station in found for station in STATIONS), [link["station"] for link in links]
+    assert links[0]["told"].startswith("Third replica")
+    assert all("having seen every piece" in link["said"] for link in links if link["station"] == "approval")
+    started = next(event for event in demo.events if event["kind"] == "deployment.started")
+    for name in (demo.run, started["fields"]["deployment"], started["fields"]["artifact"], started["fields"]["artifact"][:8]):
+        assert demo.ask("custody", name).stdout == ended.stdout
+    unknown = demo.ask("custody", "shop-of-nobody")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "shop-of-nobody" in unknown.stderr
+
+
+def test_without_attacks_coverage_is_green_nowhere(demo: Demo) -> None:
+    ended = demo.ask("coverage")
+    states = {record["id"]: record["state"] for record in map(json.loads, ended.stdout.splitlines())}
+    assert ended.returncode == 0, ended.stderr
+    assert len(states) == 48
+    assert "held" not in states.values()
+    assert states["M4"] == "working"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tenuto.events import ExerciseEnded
+from tenuto.events import AlertRaised, ExerciseEnded
 from tenuto.verification import Verified
 
 RANGE = "range-"
@@ -88,8 +88,10 @@ def exercise_of(verified: Verified, event: ExerciseEnded) -> Exercise:
 
 def is_work(verified: Verified) -> bool:
     """Whether an event is one of real work that says which controls it is about."""
-    ours = verified.event.author.startswith(RANGE) or verified.key.role == REDTEAM_ROLE
-    return bool(verified.event.refs) and not ours
+    event = verified.event
+    ours = event.author.startswith(RANGE) or verified.key.role == REDTEAM_ROLE
+    about_ours = isinstance(event, AlertRaised) and event.suspect.startswith(RANGE)
+    return bool(event.refs) and not ours and not about_ours
 
 
 def added(before: Work | None, verified: Verified) -> Work:
