@@ -150,9 +150,8 @@ def test_a_console_needs_one_account_for_passkeys_and_the_reviewers_own_beside_i
         for verified in road.read():
             fold.apply(verified)
         fold.passkeys.use(cast, "lena")  # it is hers, by the account of the console alone
-        without = open_recorder(settings, OTTO.author, software="test/1")
-        with without, pytest.raises(NotConfigured, match=r"otto\.kafka-password cannot be read"):
-            without.flush(SECONDS_MAX)
+        with pytest.raises(NotConfigured, match=r"otto\.kafka-password cannot be read"):
+            open_bus(settings, OTTO.author).partitions("tenuto.events")
         with pytest.raises(NotConfigured, match=r"does not let console look at tenuto\.inbox\.otto"):
             open_bus(settings, CONSOLE.author).partitions("tenuto.inbox.otto")
         assert kafka("account", OTTO.author).exit_code == 0
