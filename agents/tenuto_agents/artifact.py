@@ -76,6 +76,13 @@ def build_artifact(repository: Repository, commit: str) -> Artifact:
     return Artifact(commit, packed, hashlib.sha256(packed).hexdigest(), service, len(entries))
 
 
+def artifact_of(content: bytes, digest: str) -> Artifact:
+    """Return the artifact with these bytes; raises ArtifactRefused when they are not those of the digest."""
+    files = unpacked(Artifact("", content, digest, None, 0))
+    service = _service(files[SERVICE_FILE]) if SERVICE_FILE in files else None
+    return Artifact("", content, digest, service, len(files))
+
+
 def unpacked(artifact: Artifact) -> dict[str, bytes]:
     """Return the artifact's files by path; raises ArtifactRefused when the bytes are not those of the digest."""
     if hashlib.sha256(artifact.content).hexdigest() != artifact.digest:

@@ -85,10 +85,13 @@ def run_agent(
 
 
 def _chore(settings: Settings, worker: CodeReview | Infrastructure | Deployment) -> Chore | None:
+    from .deployment import Deployment
     from .drift_commands import drift_chore
     from .infrastructure import Infrastructure
     from .terraform import find_terraform
 
+    if isinstance(worker, Deployment):
+        return worker.chore()
     return drift_chore(settings, worker) if isinstance(worker, Infrastructure) and find_terraform() is not None else None
 
 

@@ -3,7 +3,7 @@
 A message says that everything is approved; it looks for itself, in verified events up to a checkpoint of the log: that the
 pipeline submitted exactly these commits, that the review's decision is over them, that people approved the plan and that
 the approval was spent on applying it. Then it builds the artifact from git, asks for production, and puts it there. A
-release that is not healthy is taken back.
+release that is not healthy is taken back, and so is one that a second look disagrees with, once people say so (`rollback`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from tenuto.documents import ApprovalCard, Handover, ImageChange, Result
 from tenuto.gate import Action
 
-from .agent import Duty
+from .agent import Chore, Duty
 from .artifact import build_artifact
 from .change import Change, initiator
 from .code_review import read_recorded
@@ -31,6 +31,7 @@ from .evidence import (
 from .git import Repository
 from .infrastructure import TOPIC_APPLIED, stack_resource
 from .place import ENVIRONMENT, Place, Prepared, Release
+from .rollback import LOOK_SECONDS, Rollbacks
 from .task import Task
 from .text import as_name
 
@@ -50,6 +51,10 @@ class Deployment:
     def duties(self) -> Mapping[str, Duty]:
         """Takes `infrastructure.applied` of the infrastructure agent."""
         return {TOPIC_APPLIED: Duty(INFRASTRUCTURE, "agent", self.deploy)}
+
+    def chore(self) -> Chore:
+        """What is done while no message waits: second looks that disagree are followed up."""
+        return Chore(DEPLOYMENT, LOOK_SECONDS, Rollbacks(self._places, tool=DEPLOY_TOOL).look)
 
     def deploy(self, handover: Handover, task: Task) -> None:
         """Prove, build, ask, release; end the run with how it went."""

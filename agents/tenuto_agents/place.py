@@ -59,6 +59,17 @@ class Place(Protocol):
         """Put it in force, on record as `deployment`; on failure what was there before. Raises when neither is known."""
         ...
 
+    def ways_back(self) -> tuple[str, ...]:
+        """Return the digests of the older releases that can be put in force again."""
+        ...
+
+    def go_back(self, task: Task, digest: str, deployment: str) -> Release:
+        """Put an older release in force in the place of `deployment`, after a second look; harmless when it is so already.
+
+        Raises when it cannot be, and leaves in force what was.
+        """
+        ...
+
 
 class LocalPlace:
     """The built-in target of this machine: a process in a folder named by the digest, and the way back."""
@@ -89,6 +100,24 @@ class LocalPlace:
             return self._put_back(task, before, deployment, str(unhealthy))
         task.record(DeploymentHealthy, deployment=deployment, milliseconds=milliseconds)
         return Release(healthy=True, sentence=f"{deployment} is healthy at {address}.", address=address)
+
+    def ways_back(self) -> tuple[str, ...]:
+        """Return the releases whose archives are kept, without the one in force."""
+        return tuple(digest for digest in self._target.kept() if digest != self._target.current())
+
+    def go_back(self, task: Task, digest: str, deployment: str) -> Release:
+        """Release the kept archive as any other, so that it is verified, started beside the running one, and judged."""
+        before = self._target.current()
+        if before != digest or self._target.running() is None:
+            try:
+                self._target.release(self._target.artifact(digest))
+            except Unhealthy as unhealthy:
+                self._target.restore(before)
+                raise Unhealthy(f"{unhealthy} The release {(before or 'none')[:12]} stays.", unhealthy.checks) from unhealthy
+        task.record(DeploymentRolledBack, deployment=deployment, artifact=digest, why="spotcheck", refs=("M14", "M18", "R4"))
+        running = self._target.running()
+        address = running.address if running else ""
+        return Release(healthy=True, sentence=f"The release {digest[:12]} is back in the place of {deployment}.", address=address)
 
     def _put_back(self, task: Task, before: str | None, deployment: str, why: str) -> Release:
         restored = self._target.restore(before)

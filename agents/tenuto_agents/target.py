@@ -15,11 +15,12 @@ from pathlib import Path
 import msgspec
 from tenuto.errors import Refused
 
-from .artifact import Artifact, unpacked
+from .artifact import Artifact, ArtifactRefused, artifact_of, unpacked
 from .service_process import Running, Unhealthy, await_healthy, is_alive, start_service, stop_service
 
 HEALTH_SECONDS_MAX = 15.0
 RELEASES_KEPT = 5
+ARCHIVE = ".tar"
 CURRENT, RUNNING, STARTING = "current", "running.json", "starting.json"
 
 
@@ -61,6 +62,18 @@ class LocalTarget:
         milliseconds = await_healthy(started, self._seconds)
         self._retire(started)
         return milliseconds, started.address
+
+    def kept(self) -> tuple[str, ...]:
+        """Return the digests of the releases whose archives are here."""
+        return tuple(sorted(path.stem for path in self._releases.glob(f"*{ARCHIVE}")))
+
+    def artifact(self, digest: str) -> Artifact:
+        """Return a kept release as it was approved; raises ArtifactRefused when it is gone or not that any more."""
+        try:
+            content = (self._releases / f"{digest}{ARCHIVE}").read_bytes()
+        except FileNotFoundError:
+            raise ArtifactRefused(f"The release {digest} is not kept here any more.") from None
+        return artifact_of(content, digest)
 
     def restore(self, digest: str | None) -> bool:
         """Go back to the release `digest` after `release` failed; return whether it is in force and healthy again.
@@ -105,6 +118,10 @@ class LocalTarget:
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
+        archive = self._releases / f"{artifact.digest}{ARCHIVE}"
+        beside = archive.with_suffix(".new")
+        beside.write_bytes(artifact.content)
+        beside.replace(archive)
         return folder
 
     def _switch(self, digest: str) -> None:
@@ -126,6 +143,7 @@ class LocalTarget:
         folders = [path for path in self._releases.iterdir() if path.is_dir() and path.name != self.current()]
         for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[RELEASES_KEPT - 1 :]:
             shutil.rmtree(folder)
+            (self._releases / f"{folder.name}{ARCHIVE}").unlink(missing_ok=True)
 
     def _stop_left_over(self) -> None:
         started = self._load(STARTING)

@@ -44,6 +44,7 @@ from .action import (
 from .approvals import Approvals, NotGranted, Standing
 from .approvals.pieces import Piece, entries_of, list_digest, pieces_of
 from .approvals.quorum import least_quorum
+from .approvals.spotcheck import Spotchecks
 from .clock import Clock, NewId
 from .documents import Arguments, Document, PolicyQuestion, Result
 from .errors import Busy, Refused, TenutoError
@@ -98,6 +99,17 @@ class Gate:
         """The fold of all approvals up to the newest checkpoint; raises Busy, VerificationFailed."""
         self._view.settle()
         return self._view.approvals
+
+    @property
+    def checks(self) -> Spotchecks:
+        """The fold of all second looks up to the newest checkpoint; raises Busy, VerificationFailed."""
+        self._view.settle()
+        return self._view.checks
+
+    def runs(self) -> tuple[str, ...]:
+        """Return the names of all runs up to the newest checkpoint; raises Busy, VerificationFailed."""
+        self._view.settle()
+        return self._view.runs()
 
     def events_of(self, run: str) -> list[Verified]:
         """Return the verified events of a run up to the newest checkpoint; raises Busy, VerificationFailed."""

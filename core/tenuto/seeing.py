@@ -17,6 +17,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
 from .approvals import Approvals
+from .approvals.spotcheck import Spotchecks
 from .clock import EPOCH
 from .errors import Busy, TenutoError
 from .events import Event, RunFinished
@@ -41,6 +42,7 @@ class LedgerView:
     def __init__(self, follower: Follower, *, ledger_seconds: float, poll_seconds: float) -> None:
         """`follower` stands before the first event; waiting for the ledger ends after `ledger_seconds`."""
         self.approvals = Approvals()
+        self.checks = Spotchecks(self.approvals)
         self.outcomes = Outcomes(self.approvals.roster)
         self.now: datetime = EPOCH
         self._follower, self._ledger_seconds, self._poll_seconds = follower, ledger_seconds, poll_seconds
@@ -70,6 +72,10 @@ class LedgerView:
             sentence = f"The run {run} finished before {FINISHED_RUNS_KEPT_MAX:,} others did, and its events are not kept here"
             raise RunLetGo(f"{sentence}; `tenuto replay {run}` shows them.")
         return list(self._runs.get(run, ()))
+
+    def runs(self) -> tuple[str, ...]:
+        """Return the names of all runs, in the order of their first events."""
+        return tuple(self._runs)
 
     def role(self, author: str) -> str:
         """Return the role of the author's current key; raises KeyringRefused when it has none."""
@@ -119,6 +125,7 @@ class LedgerView:
 
     def _take(self, verified: Verified) -> None:
         self.approvals.apply(verified)
+        self.checks.apply(verified)
         self.outcomes.apply(verified)
         self.now = verified.recorded_at
         run = verified.event.run

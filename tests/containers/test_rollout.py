@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tenuto.errors import Busy
@@ -17,6 +20,7 @@ from tenuto.events import (
 )
 from tenuto_agents.attacks.container_range import HEALTHY
 from tenuto_agents.containers import watch as watch_module
+from tenuto_agents.containers.container_place import ContainerPlace
 from tenuto_agents.containers.rollout import UNWELL_LOOKS, NoWayBack, Rollout
 
 from tests.containers.stand import SERVICE, Stand
@@ -116,6 +120,19 @@ def test_a_person_can_bring_the_release_before_back(stand: Stand) -> None:
     assert [(event.artifact, event.why) for event in stand.world.events(DeploymentRolledBack)] == [(one.digest, "spotcheck")]
     with pytest.raises(NoWayBack, match="no release of shop to go back to"):
         stand.rollout.roll_back(stand.record, "person")
+
+
+def test_after_a_second_look_the_place_goes_back_to_what_the_ledger_names_and_repeating_it_does_no_harm(stand: Stand, tmp_path: Path) -> None:
+    one, two = stand.put_in_force("1"), stand.put_in_force("2")
+    place = ContainerPlace(stand.rollout, None, None, stand.clock, tmp_path)  # type: ignore[arg-type]
+    task: Any = SimpleNamespace(record=stand.record)
+    assert place.ways_back() == (one.digest,)
+    with pytest.raises(NoWayBack, match="does not lead back to 000000000000"):
+        place.go_back(task, "0" * 64, two.deployment)
+    for _ in range(2):
+        place.go_back(task, one.digest, two.deployment)
+    assert stand.version() == "1"
+    assert [(event.artifact, event.why) for event in stand.world.events(DeploymentRolledBack)] == [(one.digest, "spotcheck")]
 
 
 def test_two_rollouts_of_one_service_do_not_mix(stand: Stand) -> None:

@@ -23,7 +23,7 @@ from .instance import Hosts
 from .network import Networks
 from .quarantine import Quarantine
 from .registry import Registry
-from .rollout import Rollout, Suspicious
+from .rollout import NoWayBack, Rollout, Suspicious
 from .scan import Scan, scan_image
 from .site import Site
 
@@ -67,6 +67,23 @@ class ContainerPlace:
             said = raise_egress_alert(task.record, caught.instance, caught.attempts)
             kept = self.quarantine.take(caught.instance, task.record, caught.attempts)
             return Release(healthy=False, sentence=f"{said} It is quarantined; the snapshot is {kept[:12]}.")
+
+    def ways_back(self) -> tuple[str, ...]:
+        """Return the image that was in force before, which the registry still has."""
+        now = self.rollout.in_force()
+        return () if now is None or now.before is None else (now.before.digest,)
+
+    def go_back(self, task: Task, digest: str, deployment: str) -> Release:
+        """Pull what was in force before, anew and by its signature, and let it take over."""
+        with self.rollout.alone():
+            now = self.rollout.in_force()
+            if now is not None and now.instance.digest == digest:
+                # A life before this one did it and died before it said so.
+                self.rollout.say_rolled_back(task.record)
+                return Release(healthy=True, sentence=f"The release {digest[:12]} is back.", address=now.instance.endpoint)
+            if now is None or now.before is None or now.before.digest != digest:
+                raise NoWayBack(f"{self.rollout.name} does not lead back to {digest[:12]} any more.")
+            return self.rollout.go_back(task.record, "spotcheck")
 
     def _build(self, task: Task, change: Change, artifact: Artifact) -> Image:
         def work() -> tuple[Image, Result]:

@@ -17,6 +17,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from ..events import ApprovalConsumed, SpotcheckDrawn, SpotcheckSigned
 from ..events.reviewer import SPOTCHECK_SECONDS
@@ -36,7 +37,7 @@ class Spotcheck:
     """One spent approval. position, at: where and when it was spent. approved_by: the persons whose votes counted.
 
     excluded: persons who may not take the second look. drawn: None before the draw. finding, by: of the second look.
-    within: how long the draw may take, and then the look, before it is late.
+    looked: the event that says so. within: how long the draw may take, and then the look, before it is late.
     """
 
     approval: str
@@ -49,6 +50,7 @@ class Spotcheck:
     drawn_at: datetime | None = None
     finding: str = ""
     by: str = ""
+    looked: UUID | None = None
     within: timedelta = OVERDUE_AFTER
 
     @property
@@ -177,4 +179,4 @@ class Spotchecks:
         known = self._approvals.roster.find(looker.name)
         if looker.fault or looker.owner in check.excluded or (known is not None and not known.active):
             return
-        self._checks[event.approval] = replace(check, finding=event.finding, by=looker.owner)
+        self._checks[event.approval] = replace(check, finding=event.finding, by=looker.owner, looked=event.id)

@@ -17,6 +17,7 @@ _CANARIES: tuple[tuple[str, str, str, Effect, Obligation], ...] = (
     ("infrastructure", "terraform.revert", "stack:canary", "allow", "none"),
     ("infrastructure", "deploy.production", "service:canary", "deny", "none"),
     ("deployment", "deploy.production", "service:canary", "allow", "approval"),
+    ("deployment", "deploy.rollback", "service:canary", "allow", "approval"),
 )
 
 

@@ -7,7 +7,7 @@ from tenuto.verification import Verified
 
 from .finding import Finding, found, said
 from .history import History
-from .road import NEEDS, REVIEWED_TOOLS, step_of
+from .road import NEEDS, REVIEWED_TOOLS, ROLLBACK_TOOL, step_of
 
 _WORK = (DecisionMade, MessageSent, ToolStarted, RunFinished)
 
@@ -25,10 +25,16 @@ def out_of_order(history: History, verified: Verified) -> Finding | None:
 
 
 def after_the_end(history: History, verified: Verified) -> Finding | None:
-    """A decision, a message, the start of a tool or a success in a run that has ended; to end it again is harmless."""
+    """A decision, a message, the start of a tool or a success in a run that has ended.
+
+    To end it again is harmless, and taking a release back after a second look comes after the end by its nature; that it was
+    asked for and approved is `ungated_call`'s matter.
+    """
     event = verified.event
     ended_by = history.run(event).ended_by
     if ended_by is None or not isinstance(event, _WORK):
+        return None
+    if isinstance(event, ToolStarted) and event.tool == ROLLBACK_TOOL:
         return None
     if isinstance(event, RunFinished) and event.outcome != "succeeded":
         return None

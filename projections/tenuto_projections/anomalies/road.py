@@ -36,10 +36,12 @@ NEEDS: Mapping[str, str] = {
     "message infrastructure.applied": "message review.verdict",
     "start of terraform.apply": "end of terraform.plan",
     "start of deploy.production": "message infrastructure.applied",
+    "start of deploy.rollback": "end of deploy.production",
 }
 """Each step and the fact that must be on record, in the same run, before it."""
 REVIEWED_TOPICS = frozenset({"review.verdict", "infrastructure.applied"})
-REVIEWED_TOOLS = frozenset({"terraform.apply", "deploy.production"})
+ROLLBACK_TOOL = "deploy.rollback"
+REVIEWED_TOOLS = frozenset({"terraform.apply", "deploy.production", ROLLBACK_TOOL})
 """What nobody may send or ask for in a run without an approving decision of the code review."""
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tenuto_agents import service_process
-from tenuto_agents.artifact import Artifact, build_artifact
+from tenuto_agents.artifact import Artifact, ArtifactRefused, build_artifact
 from tenuto_agents.git import Repository
 from tenuto_agents.service_process import Unhealthy, is_alive
 from tenuto_agents.target import RELEASES_KEPT, LocalTarget
@@ -173,4 +173,28 @@ def test_old_releases_are_removed(target: LocalTarget, tmp_path: Path) -> None:
     scratch = Scratch(tmp_path / "files")
     for number in range(RELEASES_KEPT + 2):
         target.release(build_artifact(Repository(scratch.path), scratch.commit({"n": str(number)})))
-    assert len(list((tmp_path / "target" / "releases").iterdir())) == RELEASES_KEPT
+    kept = list((tmp_path / "target" / "releases").iterdir())
+    assert len([path for path in kept if path.is_dir()]) == len(target.kept()) == RELEASES_KEPT
+
+
+def test_an_older_release_is_kept_as_it_was_approved_and_brought_back_like_any_other(target: LocalTarget, releases: Releases) -> None:
+    first, second = releases.make("1"), releases.make("2")
+    target.release(first)
+    target.release(second)
+    assert set(target.kept()) == {first.digest, second.digest}
+    kept = target.artifact(first.digest)
+    assert (kept.content, kept.service, kept.files) == (first.content, first.service, first.files)
+    _, address = target.release(kept)
+    assert version_at(address) == "1"
+    assert target.current() == first.digest
+
+
+def test_an_archive_that_was_altered_or_is_gone_is_no_release(target: LocalTarget, releases: Releases, tmp_path: Path) -> None:
+    first = releases.make("1")
+    target.release(first)
+    archive = tmp_path / "target" / "releases" / f"{first.digest}.tar"
+    archive.write_bytes(archive.read_bytes()[:-512] + b"x" * 512)
+    with pytest.raises(ArtifactRefused, match="not the one with the digest"):
+        target.artifact(first.digest)
+    with pytest.raises(ArtifactRefused, match="not kept here any more"):
+        target.artifact("0" * 64)

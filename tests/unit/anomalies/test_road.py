@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenuto.clock import new_uuid7
-from tenuto_agents import code_review, deployment, evidence, infrastructure
+from tenuto_agents import code_review, deployment, evidence, infrastructure, rollback
 from tenuto_agents.code_review import CodeReview
 from tenuto_agents.deployment import Deployment
 from tenuto_agents.infrastructure import Infrastructure
@@ -27,8 +27,10 @@ def test_the_road_is_what_the_agents_take_as_their_duty() -> None:
 
 def test_topics_tools_and_names_are_those_of_the_agents() -> None:
     assert REVIEW == evidence.CODE_REVIEW
-    assert {evidence.APPLY_TOOL, deployment.DEPLOY_TOOL} == REVIEWED_TOOLS
+    assert {evidence.APPLY_TOOL, deployment.DEPLOY_TOOL, rollback.ROLLBACK_TOOL} == REVIEWED_TOOLS
     assert {code_review.TOPIC_VERDICT, infrastructure.TOPIC_APPLIED} == REVIEWED_TOPICS
-    steps = {f"start of {evidence.APPLY_TOOL}", f"start of {deployment.DEPLOY_TOOL}"} | {f"message {t}" for t in ROAD}
+    tools = (evidence.APPLY_TOOL, deployment.DEPLOY_TOOL, rollback.ROLLBACK_TOOL)
+    steps = {f"start of {tool}" for tool in tools} | {f"message {t}" for t in ROAD}
     assert set(NEEDS) == steps
+    assert NEEDS[f"start of {rollback.ROLLBACK_TOOL}"] == f"end of {deployment.DEPLOY_TOOL}"
     assert NEEDS[f"start of {evidence.APPLY_TOOL}"] == f"end of {evidence.PLAN_TOOL}"
