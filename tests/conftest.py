@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from tenuto.embedded import EmbeddedBroker, EmbeddedPostgres
 from tenuto.migrating import migrate
 
@@ -17,6 +18,9 @@ HERE = Path(__file__).parent
 ON_ONE_WORKER = frozenset({"fire", "contracts", "console", "interop", "opa", "infrastructure", "containers"})
 """Folders whose tests share a part that takes long to start: an Apache Kafka, a console, programs that are built."""
 _NUMBERS = count()
+# Nothing here asserts how long it takes: on a busy machine an example may need longer than the 200 ms that hypothesis grants.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)

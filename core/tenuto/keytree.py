@@ -138,28 +138,17 @@ class KeyTree:
         return cls(nodes, gone)
 
     def _keep(self, upper: bytes) -> bytes | None:
-        """Return the node that two bytes of path lead to, remembered; None where something below it was cut out.
-
-        Commitments are random, so the neighbours will be asked for as well: all 256 below one byte are made at once.
-        """
-        first = upper[:1]
-        above = self._above(first.hex())
-        if above is None:
+        """Return the node that one or two bytes of path lead to, remembered; None where something below it was cut out."""
+        above = self._kept.get(upper[:-1]) if len(upper) == 1 or upper[:1] in self._kept else self._keep(upper[:1])
+        if above is not None:
+            byte = upper[-1]
+            node: bytes | None = blake2s(blake2s(above + _HIGH[byte]).digest() + _LOW[byte]).digest()
+        else:
             path = upper.hex()
-            start = self._above(path)
-            node = None if start is None else self._down(start, path)
-            self._kept[upper] = node
-            return node
-        top = self._down(above, first.hex())
-        for high in range(16):
-            middle = blake2s(top + _STEPS[high]).digest()
-            for low in range(16):
-                self._kept[first + bytes((high << 4 | low,))] = blake2s(middle + _STEPS[low]).digest()
-        return self._kept[upper]
-
-    def _above(self, path: str) -> str | None:
-        """Return the node at a path or above it that is still there, None where something below the path was cut out."""
-        return next((path[:depth] for depth in range(len(path) + 1) if path[:depth] in self._nodes), None)
+            depth = next((depth for depth in range(len(path) + 1) if path[:depth] in self._nodes), None)
+            node = None if depth is None else self._down(path[:depth], path)
+        self._kept[upper] = node
+        return node
 
     def _leaf(self, path: str) -> bytes:
         return self._down(path[: self._depth(self._nodes, path)], path)

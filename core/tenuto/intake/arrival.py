@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,8 +35,7 @@ class Findings(msgspec.Struct, frozen=True):
     payload: StoredPayload | None = None
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct):
     """One record on its way in. Each step fills in its part or sets `refusal`; nothing later looks at a refused one.
 
     `parked_at` is set while the record has been waiting in the ledger for its predecessors. `findings` may be there before
