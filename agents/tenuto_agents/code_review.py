@@ -23,14 +23,16 @@ from .change import Change, change_digest, read_change
 from .clean import CleanFile, clean_files
 from .evidence import CODE_REVIEW, INFRASTRUCTURE, PIPELINE, Record, verify_submitted
 from .git import RepositoryRefused
+from .knowledge import Found, Knowledge
 from .model import Model, ModelAnswer, parse_answer
 from .prompt import build_prompt
 from .sandbox import Box, Breach
 from .task import Task
-from .text import as_name
+from .text import as_name, visible_line
 
 TOPIC_REQUESTED, TOPIC_VERDICT = "review.requested", "review.verdict"
 READ_TOOL, ANALYSIS_TOOL = "git.diff", "analysis.run"
+Looked = tuple[Analysis, Mapping[str, CleanFile], Found]
 WITHOUT_SANDBOX = "It ran without the sandbox"
 _BREACH_ALERTS_MAX = 4  # the run ends with the first; a flood in the box must not become one in the ledger
 
@@ -40,9 +42,12 @@ class CodeReview:
 
     name = CODE_REVIEW
 
-    def __init__(self, model: Model, box: Box, *, new_id: NewId) -> None:
-        """`model` gives the verdict, `box` is where the change is parsed; `new_id` makes each prompt unlike any other."""
-        self._model, self._box, self._new_id = model, box, new_id
+    def __init__(self, model: Model, box: Box, *, new_id: NewId, knowledge: Knowledge | None = None) -> None:
+        """`model` gives the verdict, `box` is where the change is parsed; `new_id` makes each prompt unlike any other.
+
+        knowledge: where policies and runbooks are looked up, if anywhere.
+        """
+        self._model, self._box, self._new_id, self._knowledge = model, box, new_id, knowledge
 
     def duties(self) -> Mapping[str, Duty]:
         """Takes `review.requested` of the pipeline."""
@@ -59,8 +64,9 @@ class CodeReview:
     def judge(self, change: Change, task: Task) -> None:
         """What follows once it is proven who asked: analyse, ask the model, record, and hand over or end the run."""
         with breaches_on_record(task, self._new_id):
-            analysis, clean = self._analyse(task, change)
-        prompt = task.screened(build_prompt(change, clean, analysis.findings, self._new_id()), "prompt")
+            analysis, clean, found = self._analyse(task, change)
+        self._tell_disbelieved(task, found)
+        prompt = task.screened(build_prompt(change, clean, analysis.findings, self._new_id(), found.chunks), "prompt")
         answer = self._screened_answer(task, self._model.review(prompt))
         diverges = answer.verdict.verdict == "approve" and bool(analysis.high)
         decided = self._decide(task, change, analysis, prompt, answer)
@@ -75,20 +81,32 @@ class CodeReview:
             )  # fmt: skip
             task.hand_over(INFRASTRUCTURE, TOPIC_VERDICT, verdict, cause=(decided.id,))
 
-    def _analyse(self, task: Task, change: Change) -> tuple[Analysis, Mapping[str, CleanFile]]:
-        def work() -> tuple[tuple[Analysis, Mapping[str, CleanFile]], Result]:
+    def _analyse(self, task: Task, change: Change) -> Looked:
+        def work() -> tuple[Looked, Result]:
             analysis = analyse(change, self._box)
             clean = clean_files(change.files, self._box)
+            found = Found() if self._knowledge is None else self._knowledge.search(change.diff)
             text = f"{len(analysis.findings)} findings in {len(analysis.analysed)} files; {len(analysis.skipped)} not analysed."
             if analysis.sandbox == "none":
                 text += f" {WITHOUT_SANDBOX}: this machine has none."
-            values = {"analysed": analysis.analysed, "skipped": analysis.skipped, "sandbox": analysis.sandbox}
-            return (analysis, clean), Result(text=text, values=values)
+            leaned = [f"{chunk.source} {chunk.section} {chunk.digest} {chunk.signer}" for chunk in found.chunks]
+            values = {"analysed": analysis.analysed, "skipped": analysis.skipped, "sandbox": analysis.sandbox, "knowledge": leaned}
+            return (analysis, clean, found), Result(text=text, values=values)
 
         resource = repository_resource(change.repository)
         arguments = {"head": change.head, "sandbox": self._box.name}
         action = Action(tool=ANALYSIS_TOOL, resource=resource, digest=change.digest, arguments=arguments)
         return task.act(action, work).value
+
+    def _tell_disbelieved(self, task: Task, found: Found) -> None:
+        """A chunk that nobody signed was put where policies are: somebody tries to dictate them (chain C3)."""
+        for chunk, why in found.refused[:_BREACH_ALERTS_MAX]:
+            sentence = visible_line(f"{chunk.source} {chunk.section} was found and not believed: {why}")
+            task.record(
+                AlertRaised, document=AlertNote(sentence=sentence), refs=("C3", "T5"), alert=f"knowledge-{self._new_id()}",
+                detector="knowledge", version="1", rule="knowledge.not_signed", severity="high", score=1000, suspect=task.run,
+                evidence=task.cause,
+            )  # fmt: skip
 
     @staticmethod
     def _screened_answer(task: Task, answer: ModelAnswer) -> ModelAnswer:

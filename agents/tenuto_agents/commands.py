@@ -11,6 +11,7 @@ import typer
 
 from .containers.commands import add_container_commands
 from .drift_commands import drift
+from .knowledge_commands import add_commands as add_knowledge_commands
 from .secret_commands import add_commands as add_secret_commands
 from .statestore.commands import state
 from .webhook_commands import add_commands as add_webhook_commands
@@ -40,6 +41,7 @@ def add_commands(app: typer.Typer) -> None:
     attacks.add_commands(app)
     add_secret_commands(app)
     add_webhook_commands(app)
+    add_knowledge_commands(app)
     app.add_typer(state, name="state")
     app.add_typer(drift, name="drift")
     add_container_commands(app)
@@ -104,12 +106,14 @@ def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> Co
     from .deployment import Deployment
     from .drift_commands import open_provider
     from .infrastructure import Infrastructure
+    from .knowledge_commands import open_shelf
     from .model import load_model
     from .sandbox import open_box
     from .terraform import find_terraform
 
     if name == "code-review":
-        return CodeReview(load_model(settings.model), open_box(required=settings.sandbox == "required"), new_id=new_uuid7)
+        box = open_box(required=settings.sandbox == "required")
+        return CodeReview(load_model(settings.model), box, new_id=new_uuid7, knowledge=open_shelf(settings))
     if name == "infrastructure":
         return Infrastructure(
             terraform=find_terraform(), state=settings.state / "terraform", adopt_base=adopt_base,

@@ -18,6 +18,7 @@ from tenuto.documents import Finding
 
 from .change import Change, ChangedFile
 from .clean import CleanFile
+from .knowledge import Chunk
 from .text import visible
 
 FENCE = "| "
@@ -32,13 +33,18 @@ Answer with one JSON object and nothing else:
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 
-def build_prompt(change: Change, clean: Mapping[str, CleanFile], findings: Sequence[Finding], nonce: UUID) -> str:
-    """Return the whole prompt. `clean` are the files by path, of `clean_files`.
+def build_prompt(
+    change: Change, clean: Mapping[str, CleanFile], findings: Sequence[Finding], nonce: UUID, policies: Sequence[Chunk] = ()
+) -> str:
+    """Return the whole prompt. `clean` are the files by path, of `clean_files`; `policies` were verified.
 
     `nonce` makes it unguessable, so that its hash in a header tells nothing about it.
     """
     parts = [INSTRUCTIONS, f"Review {nonce}\n", "Findings:\n"]
     parts += [FENCE + visible(msgspec.json.encode(finding).decode()) + "\n" for finding in findings]
+    if policies:
+        parts.append("Policies of this site that may apply:\n")
+        parts += [f"{FENCE}{visible(line)}\n" for chunk in policies for line in (f"{chunk.source}, {chunk.section}:\n{chunk.body}").split("\n")]
     parts.append("Change:\n")
     parts += [_quoted(file, clean.get(file.path)) for file in change.files]
     return "".join(parts)
