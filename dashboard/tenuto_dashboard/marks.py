@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from tenuto_projections.inbox import InboxItem
+from tenuto_projections.pending import Pending
 
 from .sheet import Node, box, icon, word
 
@@ -50,7 +51,7 @@ def risk_tone(risks: Sequence[str]) -> str:
     return "red" if "red" in tones else "amber" if tones else "gray"
 
 
-def urgency(item: InboxItem) -> tuple[int, int, int]:
+def urgency(item: InboxItem | Pending) -> tuple[int, int, int]:
     """Sort key of the inbox: how many grave risks, then how many others, then age."""
     grave = sum(risk_words(risk)[1] == "red" for risk in item.risks)
     return -grave, grave - len(item.risks), item.position
@@ -83,6 +84,6 @@ def nothing(title: str, sentence: str) -> Node:
     return box("panel", box("nothing", word("strong", title), sentence))
 
 
-def expires_soon(item: InboxItem, now: datetime) -> bool:
+def expires_soon(item: InboxItem | Pending, now: datetime) -> bool:
     """Whether less than a quarter of an hour is left."""
     return now < item.expires <= now + SOON

@@ -16,7 +16,6 @@ LAG_SECONDS_MAX = 30.0
 def masthead(snapshot: Snapshot, origin: str, now: datetime) -> Node:
     """Return the line under which every page stands."""
     here = snapshot.integrity
-    count = len(snapshot.waiting)
     tone, said = _state(here, now)
     return box(
         "masthead",
@@ -25,7 +24,7 @@ def masthead(snapshot: Snapshot, origin: str, now: datetime) -> Node:
         demo_badge() if snapshot.insecure_demo else None,
         word("fact", word("", box("", f"{here.head_size:,}", tag="strong"), " events")),
         _checkpoint(here),
-        link("fact", box("", f"{count:,}", tag="strong"), " pending", page="inbox"),
+        link("fact", box("", f"{snapshot.pending:,}", tag="strong"), " pending", page="inbox"),
     )
 
 

@@ -7,7 +7,7 @@ the read models, and only when their position has moved since the last answer, w
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ from tenuto.settings import Settings, load_settings
 from tenuto.trust import load_trust
 from tenuto_projections.copies import options
 from tenuto_projections.fleet import AUTHORS_MAX, Author, fleet
-from tenuto_projections.inbox import ITEMS_MAX, InboxItem, pending
+from tenuto_projections.inbox import InboxItem
 from tenuto_projections.integrity import Integrity, integrity
+from tenuto_projections.pending import Pending, briefly, count_pending, in_order
 from tenuto_projections.reviewing import Queue, queue
 from tenuto_projections.signers import Signer, reviewer_of, signer
 
@@ -39,7 +40,6 @@ ROLE = "tenuto_console"
 SOFTWARE = "tenuto-console"
 CONSOLE = "console"
 """The author in whose name the console says what it showed."""
-PENDING_MAX = 1000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DOOR_SECONDS = 1.0
 FIRST_RECEIPT_SECONDS = 15.0
@@ -60,10 +60,10 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What every page shows: where the log stands, what waits, and whose hand signs. `waiting` has at most PENDING_MAX."""
+    """What every page shows: where the log stands, how many requests wait, and whose hand signs."""
 
     integrity: Integrity
-    waiting: tuple[InboxItem, ...]
+    pending: int
     reviewer: Author | None
     hand: Hand
 
@@ -211,7 +211,17 @@ def ask(query: Callable[[Connection], Answer]) -> Answer:
 def snapshot() -> Snapshot:
     """What all pages share; the rest of it is fetched anew only when the read models have moved."""
     here, name = _integrity(), reviewer()
-    return Snapshot(here, _waiting(here.size), _author_at(here.size, name), hand())
+    return Snapshot(here, answer("pending", count_pending), _author_at(here.size, name), hand())
+
+
+def waiting() -> tuple[Pending, ...]:
+    """The open requests in short, oldest first."""
+    return answer("waiting", briefly)
+
+
+def items(names: Sequence[str]) -> tuple[InboxItem, ...]:
+    """Return these requests whole, in this order."""
+    return answer(f"items {' '.join(names)}", lambda connection: in_order(connection, names)) if names else ()
 
 
 def desks() -> Queue:
@@ -232,11 +242,6 @@ def _integrity() -> Integrity:
 
 
 # Frozen values need no copy for every session, so these are kept as resources; cache_data would pickle them each time.
-@st.cache_resource(ttl=_KEEP_SECONDS, max_entries=2, show_spinner=False)
-def _waiting(position: int) -> tuple[InboxItem, ...]:
-    return ask(_all_pending)
-
-
 @st.cache_resource(ttl=_KEEP_SECONDS, max_entries=64, show_spinner=False)
 def _author_at(position: int, name: str) -> Author | None:
     return ask(lambda connection: _author(connection, name))
@@ -245,16 +250,6 @@ def _author_at(position: int, name: str) -> Author | None:
 @st.cache_resource(ttl=_KEEP_SECONDS, max_entries=128, show_spinner=False)
 def _remembered(name: str, position: int, _query: Callable[[Connection], object]) -> object:
     return ask(_query)
-
-
-def _all_pending(connection: Connection) -> tuple[InboxItem, ...]:
-    found: list[InboxItem] = []
-    while len(found) < PENDING_MAX:
-        page = pending(connection, ITEMS_MAX, found[-1].position if found else -1)
-        found.extend(page)
-        if len(page) < ITEMS_MAX:
-            break
-    return tuple(found)
 
 
 def _author(connection: Connection, name: str) -> Author | None:

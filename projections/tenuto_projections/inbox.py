@@ -206,6 +206,11 @@ def of_run(connection: Connection, run: str) -> tuple[InboxItem, ...]:
     return _items(connection, query.order_by(APPROVAL.c.position).limit(ITEMS_MAX))
 
 
+def listed(connection: Connection, names: Sequence[str]) -> tuple[InboxItem, ...]:
+    """Return these requests, in no order."""
+    return _items(connection, select(*_LIST).where(APPROVAL.c.approval.in_(list(names))))
+
+
 def approval(connection: Connection, name: str) -> Approval | None:
     """Return one request with its card, votes and rules, or None."""
     found = _whole(connection, APPROVAL.c.approval == name)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, MetaData, Text, delete, select
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, MetaData, Text, select
 from tenuto.approvals.coverage import ListedPiece
 from tenuto.approvals.desk import Desk
 from tenuto.approvals.roster import CAP_WINDOW, Reviewer
@@ -23,7 +23,7 @@ from tenuto.events import ApprovalAssigned, ApprovalRequested, ApprovalViewed
 from tenuto.verification import Verified
 
 from .payloads import document, purged_positions
-from .tables import Instant, Rows, Untrusted, table
+from .tables import Instant, Rows, Untrusted, bring_to, table
 
 METADATA = MetaData()
 PIECES = table(
@@ -236,16 +236,9 @@ class Reviewing:
                 rows.get(row["position"])
                 row["live"] = row["position"] in live
         rows.write()
-        connection.execute(delete(WAITING))
         waits = [one for one in moves(self._desk, now) if isinstance(one, Waits)]
-        if waits:
-            connection.execute(
-                WAITING.insert(), [{"approval": one.approval, "until": one.until, "sentence": one.sentence} for one in waits]
-            )
-        connection.execute(delete(REVIEWER))
-        rooms = [self._row_of(one, now) for one in self._desk.roster.reviewers()]
-        if rooms:
-            connection.execute(REVIEWER.insert(), rooms)
+        bring_to(connection, WAITING, [{"approval": one.approval, "until": one.until, "sentence": one.sentence} for one in waits])
+        bring_to(connection, REVIEWER, [self._row_of(one, now) for one in self._desk.roster.reviewers()])
 
     def _row_of(self, one: Reviewer, now: datetime) -> dict[str, Any]:
         shift = "" if one.shift is None else "{:02}:{:02}-{:02}:{:02}".format(*divmod(one.shift[0], 60), *divmod(one.shift[1], 60))

@@ -11,7 +11,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Dialect, MetaData, Table, Text, TypeDecorator, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Dialect,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    delete,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 from tenuto.clock import from_micros, micros
@@ -119,6 +131,23 @@ class Rows:
             where = tuple_(*columns).in_(keys)
         for row in self._connection.execute(select(self._table).where(where)).mappings():
             self._rows[tuple(row[name] for name in self._names)] = dict(row)
+
+
+def bring_to(connection: Connection, of: Table, wanted: Sequence[dict[str, Any]]) -> None:
+    """Make a table hold exactly these rows, each with every column; a row that is so already is not written again.
+
+    For tables that say how things stand now. Most events change nothing about that, however much stands there.
+    """
+    (key,) = of.primary_key.columns
+    there = {row[key.name]: dict(row) for row in connection.execute(select(of)).mappings()}
+    gone = sorted(there.keys() - {row[key.name] for row in wanted})
+    for start in range(0, len(gone), _KEYS_PER_QUERY):
+        connection.execute(delete(of).where(key.in_(gone[start : start + _KEYS_PER_QUERY])))
+    rows = Rows(connection, of, ())
+    for row in wanted:
+        if there.get(row[key.name]) != row:
+            rows.add(**row)
+    rows.write()
 
 
 def _has_time_zones(dialect: Dialect) -> bool:

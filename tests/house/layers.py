@@ -17,7 +17,7 @@ PACKAGES: Mapping[str, frozenset[str]] = {
     "tenuto_projections": frozenset({"tenuto"}),
     "tenuto_dashboard": frozenset({"tenuto", "tenuto_projections"}),
     "migrations": frozenset(),
-    "benchmarks": frozenset({"tenuto", "tenuto_agents", "tenuto_projections", "tests"}),
+    "benchmarks": frozenset({"tenuto", "tenuto_agents", "tenuto_projections", "tenuto_dashboard", "tests"}),
 }
 
 # Inside core, bottom first. A module imports its own layer and those before it. `ledger` is low because it is the port

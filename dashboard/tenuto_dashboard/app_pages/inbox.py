@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import streamlit as st
 from tenuto_projections.inbox import InboxItem, decided
+from tenuto_projections.pending import PENDING_MAX, Pending
 from tenuto_projections.reviewing import Queue
 
 from tenuto_dashboard import session
@@ -15,6 +17,8 @@ from tenuto_dashboard.live import live
 from tenuto_dashboard.marks import expires_soon, nothing, notice, risk_tone, urgency
 from tenuto_dashboard.pages import follow
 from tenuto_dashboard.sheet import Node, box, moment, show, word
+
+Item = TypeVar("Item")
 
 ROWS = 20
 MINE, ALL, WAITING, DECIDED = VIEWS = ("Mine", "All", "Waiting", "Decided")
@@ -33,21 +37,31 @@ def draw() -> None:
 def following() -> None:
     """The part that follows the ledger."""
     now = session.now()
-    waiting = sorted((item for item in session.snapshot().waiting if item.state_at(now) == "open"), key=urgency)
+    waiting = sorted((item for item in session.waiting() if item.state_at(now) == "open"), key=urgency)
     desks = session.desks()
     show(figures(waiting, now), key="figures", now=now)
     if (left := room(desks, session.reviewer(), now)) is not None:
         show(left, key="room", now=now)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         view = st.segmented_control("Show", VIEWS, default=ALL, required=True, label_visibility="collapsed", key="view")
-        if view == DECIDED:
-            items: Sequence[InboxItem] = session.answer("decided", lambda connection: decided(connection, DECIDED_MAX))
-        else:
-            items = [item for item in waiting if belongs(desks, item, session.reviewer(), str(view))]
-        first = page_of(len(items), str(view))
-    if len(waiting) >= session.PENDING_MAX:
-        show(notice("amber", f"More than {session.PENDING_MAX:,} requests wait; the oldest {session.PENDING_MAX:,} are listed."), key="many", now=now)
-    follow(show(listed(items[first : first + ROWS], now, desks, decided=view == DECIDED), key="list", now=now))
+        items = listed_on(str(view), waiting, desks)
+    if len(waiting) >= PENDING_MAX:
+        show(notice("amber", f"More than {PENDING_MAX:,} requests wait; the oldest {PENDING_MAX:,} are listed."), key="many", now=now)
+    follow(show(listed(items, now, desks, decided=view == DECIDED), key="list", now=now))
+
+
+def listed_on(view: str, waiting: Sequence[Pending], desks: Queue) -> Sequence[InboxItem]:
+    """Return what stands on the chosen page of a view; only that is fetched whole."""
+    if view == DECIDED:
+        return shown(session.answer("decided", lambda connection: decided(connection, DECIDED_MAX)), view)
+    mine = [one for one in waiting if belongs(desks, one, session.reviewer(), view)]
+    return session.items([one.approval for one in shown(mine, view)])
+
+
+def shown(found: Sequence[Item], view: str) -> Sequence[Item]:
+    """Offer the pages of a list and return what stands on the chosen one."""
+    first = page_of(len(found), view)
+    return found[first : first + ROWS]
 
 
 def page_of(count: int, view: str) -> int:
@@ -81,7 +95,7 @@ def whose(desks: Queue, item: InboxItem, reviewer: str) -> str:
     return f"Waits: {waits.sentence}" if waits is not None else ""
 
 
-def belongs(desks: Queue, item: InboxItem, reviewer: str, view: str) -> bool:
+def belongs(desks: Queue, item: Pending, reviewer: str, view: str) -> bool:
     """Whether an open request stands in this view: mine, everything, or what lies on nobody's desk."""
     given = desks.given.get(item.approval, ())
     if view == MINE:
@@ -89,7 +103,7 @@ def belongs(desks: Queue, item: InboxItem, reviewer: str, view: str) -> bool:
     return view == ALL or not given
 
 
-def figures(waiting: Sequence[InboxItem], now: datetime) -> Node:
+def figures(waiting: Sequence[Pending], now: datetime) -> Node:
     """Return the four numbers that say whether to hurry."""
     grave = sum(risk_tone(item.risks) == "red" for item in waiting)
     soon = sum(expires_soon(item, now) for item in waiting)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sqlalchemy import event
 from tenuto_projections.reviewing import Reviewing, Room, pieces_on_record, queue, seen_by
 
 from .story import HOSTILE, assign, look, new_ledger, request, tell
 from .test_read_models import built
-from .written import START
+from .written import START, MemoryFollower
 
 
 def test_pieces_and_what_was_seen_of_them() -> None:
@@ -58,3 +59,20 @@ def test_the_room_of_a_reviewer_slides_with_the_hour() -> None:
 def test_a_decision_of_the_last_hour_takes_a_place() -> None:
     room = queue(built(tell("request", "approve"), Reviewing())).rooms["bob"]
     assert (room.cap, len(room.decided), room.places(room.decided[0])) == (10, 1, 9)
+
+
+def test_an_event_that_changes_nothing_about_the_desks_writes_nothing_about_them() -> None:
+    ledger = new_ledger()
+    for number in range(30):
+        request(ledger, f"a{number}", call=f"c{number}")
+        if number < 20:
+            assign(ledger, ("bob", "eve")[number % 2], f"a{number}")
+    reviewing = Reviewing()
+    connection = built(ledger, reviewing)
+    assert len(queue(connection).waiting) == 10
+    written: list[str] = []
+    event.listen(connection.engine, "before_cursor_execute", lambda *about: written.append(about[2]))
+    ledger.open("bob")
+    page = [one for page in MemoryFollower(ledger, payloads=False).pages() for one in page][-1:]
+    reviewing.apply(connection, page)
+    assert [statement for statement in written if not statement.startswith("SELECT")] == []
