@@ -62,6 +62,8 @@ class KnowledgeShelf:
             if connection.execute(_IS_THERE).fetchone() == (None,):
                 return Found()
             rows = connection.execute(_NEAREST, (_written(question), CANDIDATES)).fetchall()
+        if not rows:
+            return Found()  # the keyring is a walk over the log; nobody pays for it who keeps no policies here
         keyring, good, bad = self._keyring(), list[Chunk](), list[tuple[Chunk, str]]()
         for source, section, body, signer, key_id, signature in rows:
             chunk = Chunk(source, section, body, signer, key_id, bytes(signature))
