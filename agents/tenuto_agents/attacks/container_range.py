@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from nacl.public import PrivateKey
 from tenuto.embedded.child import LOOPBACK, Child, Plan, free_port
-from tenuto.errors import NotConfigured
+from tenuto.errors import NotConfigured, TenutoError
 
 from ..artifact import Artifact, build_artifact
 from ..containers.image import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, Image
@@ -63,6 +63,9 @@ class ContainerRange:
             self._make_keys()
             self._write_site()
             self.base = self.push_base({})
+        except TenutoError as error:
+            self.close()
+            raise Lacking(f"No container range could be started here: {error}") from error
         except BaseException:
             self.close()
             raise

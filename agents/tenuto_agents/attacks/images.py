@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -129,9 +130,20 @@ def on_range(ground: Ground, **changed: str) -> Iterator[ShopOnRange]:
         run = f"range-{ground.new_id()}"
         service = ShopOnRange(site, ground.folder / "service", ground.recorder(RANGE_AGENT), run, **changed)
         try:
+            _demand_honest_pull(service)
             yield service
         finally:
             service.clear()
+
+
+def _demand_honest_pull(service: ShopOnRange) -> None:
+    """Raises Lacking where even what is in order is refused: there, a refusal would prove nothing."""
+    image = service.image("honest")
+    try:
+        service.registry.push(image, SERVICE)
+        service.registry.pull(SERVICE, image.digest)
+    except ImageRefused as refused:
+        raise Lacking(f"A signed image cannot be pulled on this machine: {refused}") from refused
 
 
 def _pulled(plant: Callable[[ShopOnRange], Planted]) -> Callable[[Ground], Seen]:
@@ -139,6 +151,8 @@ def _pulled(plant: Callable[[ShopOnRange], Planted]) -> Callable[[Ground], Seen]
         with on_range(ground) as service:
             planted = plant(service)
             said = _tried(ground, "image.pull", planted.digest, lambda: service.registry.pull(SERVICE, planted.digest), ImageRefused)
+            if said and not re.search(planted.refusal, said):
+                return Seen(reached=False, sentence=f"It was refused, but not for what is wrong with it: {said}")
             return _seen(ground, said, "M15", "The image is not the signed one.", "The image is in the storage that containers start from.")
 
     return attack

