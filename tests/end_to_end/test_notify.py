@@ -62,7 +62,7 @@ def ask(road: Road) -> ApprovalRequested:
         gate = open_gate(road.settings, agent)
         action = Action(
             tool="terraform.apply", resource="stack:shop", digest="d" * 64, subject="terraform.plan", initiator="mara", card=card,
-            arguments={"resources": 1},
+            arguments={"resources": 1, "open_to_world": 0},
         )  # fmt: skip
         asked = gate.request(action, run="run-1")
     with road.recorder("router") as recorder:
