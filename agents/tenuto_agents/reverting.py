@@ -34,7 +34,7 @@ from .statestore.visiting import Snapshot
 from .task import Task
 from .terraform import Terraform, Workspace
 from .text import visible
-from .vouching import Guards, last_attested
+from .vouching import Guards, StateNotVouched, last_attested
 
 REVERT_TOOL = "terraform.revert"
 REVERTS_MAX = 3
@@ -95,7 +95,11 @@ class DriftWatch:
         `states` are those of the other stacks, whose resources are managed too. Raises RevertBraked.
         """
         with watched.stack.workspace() as workspace:
-            found, drift = self._look(task, watched, workspace, states)
+            try:
+                found, drift = self._look(task, watched, workspace, states)
+            except StateNotVouched as refusal:
+                warn_of_state(task, watched, str(refusal))
+                raise
             if drift.count == 0:
                 return drift
             detected = task.record(
@@ -166,6 +170,18 @@ class DriftWatch:
             evidence=task.cause[-1:],
         )  # fmt: skip
         raise RevertBraked(sentence)
+
+
+def warn_of_state(task: Task, watched: Watched, sentence: str) -> None:
+    """Raise one alert for each version that was vouched for and is not the one that is there any more (T8)."""
+    name = f"state-{watched.stack.state.name}-{watched.baseline.digest[:12]}"
+    known = (one.event for one in task.gate.events_of(task.run))
+    if not any(isinstance(event, AlertRaised) and event.alert == name for event in known):
+        task.record(
+            AlertRaised, document=AlertNote(sentence=sentence), refs=("T8", "M32"), alert=name, detector="drift-watch",
+            version="1", rule="state.not_vouched", severity="critical", score=1000, suspect=watched.stack.state.name,
+            evidence=(watched.baseline.id,),
+        )  # fmt: skip
 
 
 def reverts_since(events: Iterable[Verified], stack: str, since: datetime) -> int:

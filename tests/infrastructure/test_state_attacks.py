@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from tenuto.errors import Busy, Refused
-from tenuto.events import ApprovalExpired, ApprovalRequested, StateAttested, StateWritten, ToolFailed
+from tenuto.events import AlertRaised, ApprovalExpired, ApprovalRequested, StateAttested, StateWritten, ToolFailed
 from tenuto.gate import ActionRefused
 from tenuto_agents.attesting import vouch_by_people
+from tenuto_agents.reverting import DriftWatch, drift_run
 from tenuto_agents.statehome import StateMoved
 from tenuto_agents.task import StopRequest, Task
 from tenuto_agents.terraform import PlanSwapped, TerraformFailed
@@ -209,3 +210,15 @@ def test_people_who_saw_how_a_state_differs_can_vouch_for_it(site: Site) -> None
     assert [(one.address, one.actions) for one in card.changes] == [("terraform_data.guard", ("delete",))]
     assert "strict" not in str(card), "values of a state are not shown"
     site.heal(good)
+
+
+def test_a_poisoned_state_is_found_without_any_change_and_told_once(site: Site) -> None:
+    watch = DriftWatch(site.agent(), site.terraform, None)
+    task = Task(site.road, site.gate, drift_run(site.stack), (), StopRequest())
+    (watched,) = watch.watched(task)
+    write_state(site, edit_an_attribute)
+    for _ in range(2):
+        with pytest.raises(StateNotVouched):
+            watch.check(task, watched, [], revert=True)
+    (alert,) = site.events(AlertRaised)
+    assert (alert.rule, alert.severity, alert.evidence) == ("state.not_vouched", "critical", (watched.baseline.id,))
