@@ -105,7 +105,7 @@ class Siege:
         self.number += 1
         return Action(
             tool="terraform.apply", resource=f"stack:shop-{self.number}", digest=digest_of(f"plan-{self.number}"), subject="terraform.plan",
-            risks=risks or ("iam",), initiator="mara", card=CARD, arguments={"resources": ["aws_iam_role.x"]},
+            risks=risks or ("iam",), initiator="mara", card=CARD, arguments={"resources": ["aws_iam_role.x"], "open_to_world": 0},
         )  # fmt: skip
 
     def waiting(self, *risks: str) -> Wait:

@@ -49,7 +49,7 @@ ROLE = PlannedChange(address="aws_iam_role.x", type="aws_iam_role", actions=("up
 CARD = ApprovalCard(title="Change a role", sentence="One role is changed.", changes=(ROLE,))
 ACTION = Action(
     tool="terraform.apply", resource="stack:shop", digest=DIGEST, subject="terraform.plan", risks=("iam",), initiator="mara",
-    card=CARD, arguments={"resources": ["aws_iam_role.x"]},
+    card=CARD, arguments={"resources": ["aws_iam_role.x"], "open_to_world": 0},
 )  # fmt: skip
 
 

@@ -110,7 +110,8 @@ def test_one_more_approval_waits_for_two_people():
 def test_the_reference_bundle_decides_through_the_gate():
     road = Road("infrastructure")
     gate = open_gate(road, load_policy(), reviewer(road, ("lena", "approve")))
-    gate.run(replace(ACTION, risks=("security_group",), card=GRAVE_CARD), Tool(), run=RUN)
+    plan = {"resources": ["one"], "open_to_world": 0}
+    gate.run(replace(ACTION, risks=("security_group",), card=GRAVE_CARD, arguments=plan), Tool(), run=RUN)
     assert road.last(ApprovalRequested).quorum == 1
     assert road.document(ApprovalRequested).policy_rules == ("infrastructure.applies", "infrastructure.exposes")
     other = Road("code-review")
