@@ -110,12 +110,12 @@ def test_one_more_approval_waits_for_two_people():
 def test_the_reference_bundle_decides_through_the_gate():
     road = Road("infrastructure")
     gate = open_gate(road, load_policy(), reviewer(road, ("lena", "approve")))
-    plan = {"resources": ["one"], "open_to_world": 0}
-    gate.run(replace(ACTION, risks=("security_group",), card=GRAVE_CARD, arguments=plan), Tool(), run=RUN)
+    action = replace(ACTION, risks=("security_group",), card=GRAVE_CARD, arguments={"resources": ["one"], "open_to_world": 0})
+    gate.run(action, Tool(), run=RUN)
     assert road.last(ApprovalRequested).quorum == 1
     assert road.document(ApprovalRequested).policy_rules == ("infrastructure.applies", "infrastructure.exposes")
     other = Road("code-review")
-    assert "no_permit" in str(refused(open_gate(other, load_policy()), Tool()))
+    assert "no_permit" in str(refused(open_gate(other, load_policy()), Tool(), action))
 
 
 @pytest.mark.parametrize(("risk", "people"), [("security_group", 1), ("iam", 1), ("public_endpoint", 1), ("deletion", 2)])

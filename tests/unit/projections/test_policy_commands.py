@@ -21,6 +21,7 @@ from .written import DIGEST, MemoryFollower, WrittenLedger
 
 REFERENCE = REFERENCE_FILE.read_text()
 LOOSER = REFERENCE.replace('@id("deployment.releases")\n@obligation("approval")', '@id("deployment.releases")')
+ARGUMENTS = {"resources": ["one"], "open_to_world": 0}
 STRICTER = REFERENCE + '\n@id("freeze") forbid(principal, action == Action::"deploy.production", resource);\n'
 
 
@@ -28,7 +29,7 @@ def decide(ledger: WrittenLedger, author: str, tool: str, resource: str, call: s
     """One question and its answer, as the gate writes them; `asked` are facts beside the defaults."""
     facts = {"role": "agent", "subject": tool, "risks": ("deletion",), "initiator": "mara"} | asked
     ledger.write(
-        author, ToolRequested, Arguments(values={"resources": ["one"]}), call=call, tool=tool, resource=resource, digest=DIGEST
+        author, ToolRequested, Arguments(values=ARGUMENTS), call=call, tool=tool, resource=resource, digest=DIGEST
     )
     ledger.write(
         author, PolicyDecided, PolicyQuestion(**facts), call=call, effect="allow", rules=("deployment.releases",),
@@ -99,7 +100,7 @@ def test_explain_shows_the_question_the_answer_and_the_rules_and_asks_again(ledg
     for name in ("call-2", str(last), str(ledger.events[last].id)):
         (row,) = rows(run("explain", name))
         assert row["question"]["risks"] == ["deletion"]
-        assert row["question"]["arguments"] == {"resources": ["one"]}
+        assert row["question"]["arguments"] == ARGUMENTS
         assert row["again"]["said"] == "allow with approval_and_one_more"
         assert row["again"]["same_bundle"] is False
         assert row["again"]["same_answer"] is False
