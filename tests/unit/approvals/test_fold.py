@@ -156,6 +156,15 @@ def test_rule_4_a_denial_counts_toward_the_cap_and_is_never_held_up_by_it():
     assert history.broken_rules("a11") == [4]
 
 
+def test_rule_4_an_emergency_stop_is_never_held_up_by_the_cap_and_uses_nothing_of_it():
+    history = voted(DECISIONS_PER_HOUR_MAX)
+    history.sign("otto", approval="a10")
+    assert history.state("a10") == "granted"
+    history.revoke("lena", "a10")
+    assert history.state("a10") == "revoked"
+    assert len(history.fold.decisions("lena", history.now)) == DECISIONS_PER_HOUR_MAX
+
+
 # --- rule 5 -------------------------------------------------------------------------------------------------------------
 
 
