@@ -34,6 +34,7 @@ from tenuto.events import (
 from tenuto.gate import ActionRefused, OutcomeUnknown
 from tenuto.recorder import RecordRefusedByLedger
 from tenuto.settings import EVENTS_TOPIC
+from tenuto_agents.statehome import LocalState
 from tenuto_agents.terraform import Plan, PlanSwapped, Terraform, Workspace, file_digest
 
 from tests.conftest import TEMPLATE, Database
@@ -151,7 +152,7 @@ def test_a_plan_file_swapped_after_the_approval_is_not_applied(siege: Siege, tmp
     file = tmp_path / "the.tfplan"
     file.write_bytes(b"what people looked at")
     plan = Plan(file, file_digest(file), True, "", {})
-    workspace = Workspace(program, tmp_path, tmp_path / "state")
+    workspace = Workspace(program, tmp_path, LocalState("swapped", tmp_path / "state"))
     action, before = siege.new_action(), siege.road.size()
     asked = siege.gate.request(replace(action, digest=plan.digest), run=f"run-{siege.number}")
     siege.approve(Wait(action, asked, None, Tool()))  # type: ignore[arg-type]
