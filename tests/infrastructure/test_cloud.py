@@ -7,16 +7,12 @@ from dataclasses import replace
 
 import pytest
 from tenuto.errors import Busy
-from tenuto.events import AlertRaised, ApprovalRequested, DriftDetected, DriftReverted, PolicyDecided, ToolStarted
+from tenuto.events import ApprovalRequested, DriftDetected, DriftReverted, PolicyDecided, ToolStarted
 from tenuto.gate import ActionRefused
-from tenuto_agents import stack as stacks
 from tenuto_agents.inventory import AwsInventory
-from tenuto_agents.plan import PlanRefused
 from tenuto_agents.provider import ProviderRefused
-from tenuto_agents.reverting import RevertBraked
-from tenuto_agents.terraform import TerraformFailed
 
-from tests.infrastructure.cloud_site import ADDRESS, MAIN, MANY, OPEN, ROLE, CloudSite, rule
+from tests.infrastructure.cloud_site import ADDRESS, MAIN, OPEN, CloudSite, rule
 from tests.infrastructure.parts import Cloud
 from tests.infrastructure.thief import insert_a_resource, write_state
 
@@ -61,23 +57,6 @@ def test_a_plan_that_lets_the_internet_in_is_denied_and_nobody_is_asked(site: Cl
     assert site.applied() == 0
 
 
-def test_without_the_rule_the_port_would_have_been_opened(site: CloudSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control switched off: the fact is not read from the plan, so policy has nothing to deny."""
-    monkeypatch.setattr(stacks, "world_open", lambda raw: ())
-    site.change(MAIN + OPEN % "0.0.0.0/0")
-    assert site.group("debug")
-    monkeypatch.undo()
-    site.change(MAIN)
-    assert site.events(ApprovalRequested)[-1].quorum == 2, "a deletion takes one more"
-
-
-def test_iam_and_public_addresses_are_for_people_and_five_hundred_things_for_nobody(site: CloudSite) -> None:
-    with pytest.raises(PlanRefused, match="Split it"):
-        site.change(MAIN + MANY % 501)
-    assert site.applied() == 0
-    site.change(MAIN + ROLE + ADDRESS)
-    assert set(site.events(ApprovalRequested)[-1].risks) >= {"iam", "public_endpoint"}
-
 
 def test_a_resource_put_into_the_state_would_have_been_deleted_in_the_cloud(site: CloudSite) -> None:
     good = site.state()
@@ -116,18 +95,6 @@ def test_a_group_made_by_hand_is_invisible_to_terraform_and_found_by_the_invento
         site.outside.delete_security_group(GroupId=made["GroupId"])
 
 
-def test_a_second_writer_is_not_fought_for_ever(site: CloudSite) -> None:
-    site.open_port(31337)
-    done = len(site.events(DriftReverted))
-    assert done >= 1
-    with pytest.raises(RevertBraked, match="Somebody else"):
-        site.watch(revert=True, inventory=False, reverts_max=done)
-    assert len(site.events(DriftReverted)) == done
-    assert 31337 in site.ports()
-    assert site.events(AlertRaised)[-1].rule == "drift.fought_over"
-    site.watch(revert=True, inventory=False, reverts_max=done + 1)
-    assert 31337 not in site.ports()
-
 
 def test_a_provider_with_another_hash_is_not_started(site: CloudSite) -> None:
     assert site.provider is not None
@@ -138,10 +105,4 @@ def test_a_provider_with_another_hash_is_not_started(site: CloudSite) -> None:
             site.change(MAIN + ADDRESS)
     finally:
         site.provider = honest
-    assert site.applied() == 0
-
-
-def test_a_provider_that_is_not_on_the_list_is_not_fetched(site: CloudSite) -> None:
-    with pytest.raises(TerraformFailed, match="init failed"):
-        site.change(MAIN + 'resource "random_id" "a" {\n  byte_length = 4\n}\n')
     assert site.applied() == 0

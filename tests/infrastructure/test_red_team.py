@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tenuto_agents.attacks import drifting, plans, states
+from tenuto_agents.attacks import plans, states
 from tenuto_agents.attacks.exercise import exercise
 from tenuto_agents.attacks.ground import Ground
 from tenuto_agents.attacks.scenario import Scenario
 
 from tests.conftest import Database
-from tests.infrastructure.parts import aws_archive
 from tests.road import Road
 from tests.unit.agents.terraform_here import terraform_or_skip
 
@@ -46,9 +45,3 @@ def test_attacks_on_the_state_store_are_held(ground: Ground) -> None:
 def test_attacks_on_plans_are_held(ground: Ground) -> None:
     terraform_or_skip()
     held(ground, plans.SCENARIOS)
-
-
-def test_attacks_beside_terraform_are_found_and_taken_back(ground: Ground) -> None:
-    terraform_or_skip()
-    aws_archive()
-    held(ground, drifting.SCENARIOS)
