@@ -9,9 +9,21 @@ from typing import Any
 import streamlit as st
 
 from tenuto_dashboard import entrance, session
-from tenuto_dashboard.app_pages import alerts, coverage, fleet, inbox, integrity, passkeys, review, runs
+from tenuto_dashboard.app_pages import (
+    alerts,
+    coverage,
+    fleet,
+    inbox,
+    integrity,
+    passkeys,
+    policy,
+    review,
+    reviewers,
+    runs,
+    spotchecks,
+)
 from tenuto_dashboard.live import live, turn_the_page, with_words
-from tenuto_dashboard.masthead import alarm, brand, masthead, signer
+from tenuto_dashboard.masthead import alarm, brand, keyboard, masthead, signer
 from tenuto_dashboard.pages import follow, remember
 from tenuto_dashboard.sheet import ASSETS, show
 from tenuto_dashboard.way_back import way_back
@@ -28,7 +40,10 @@ def main() -> None:
     turn_the_page()
     pages = {
         "inbox": st.Page(inbox.draw, title="Inbox", icon=":material/inbox:", url_path="inbox"),
+        "spotchecks": st.Page(spotchecks.draw, title="Spot checks", icon=":material/casino:", url_path="spotchecks"),
         "runs": st.Page(runs.draw, title="Runs", icon=":material/conversion_path:", url_path="runs"),
+        "reviewers": st.Page(reviewers.draw, title="Reviewers", icon=":material/how_to_reg:", url_path="reviewers"),
+        "policy": st.Page(policy.draw, title="Policy", icon=":material/gavel:", url_path="policy"),
         "alerts": st.Page(alerts.draw, title="Alerts", icon=":material/notifications:", url_path="alerts"),
         "fleet": st.Page(fleet.draw, title="Fleet", icon=":material/group:", url_path="fleet"),
         "coverage": st.Page(coverage.draw, title="Coverage", icon=":material/shield:", url_path="coverage"),
@@ -53,6 +68,7 @@ def admitted(pages: dict[str, Any], draw: Callable[[], None]) -> None:
         for name, listed in pages.items():
             if name not in HIDDEN:
                 st.page_link(listed, width="stretch")
+        show(keyboard(), key="keyboard", now=session.now())
         whose()
         if session.with_login():
             st.button("Log out", on_click=st.logout, width="stretch")

@@ -66,6 +66,7 @@ def review_head(approval: Approval, now: datetime) -> Node:
         box("", card.title if card else UNREADABLE, tag="h1"),
         box("lead big", card.sentence if card else said_by_header(item), tag="p"),
         box("badges", state_badge(state), *risk_badges(item.risks).children, demo_badge() if item.insecure_demo else None),
+        box("under", "Expires ", moment(item.expires, "by"), ".") if state == "open" else None,
     )
 
 
@@ -84,7 +85,7 @@ def facts(item: InboxItem, now: datetime) -> Node:
         ("Asked by", f"{item.author} (owner: {item.agent_owner})"),
         ("Initiator", item.initiator),
         ("Requested", word("", moment(item.requested, "ago"), f", position {item.position:,}")),
-        ("Expires", moment(item.expires, "until")) if item.decided is None else ("Decided", moment(item.decided, "ago")),
+        ("Expires", moment(item.expires, "by")) if item.decided is None else ("Decided", moment(item.decided, "ago")),
         ("Votes", votes(item)),
     ]
     if item.run is not None:
@@ -129,12 +130,8 @@ def diverges(card: ApprovalCard) -> Node | None:
 
 
 def rules(approval: Approval) -> Node:
-    """Return the policy rules that ask for this approval, and where the seven numbered rules stand."""
-    said = approval.card.policy_rules if approval.card else ()
-    named = [box("item", word("mono", rule)) for rule in said] or [box("item", word("soft", "None was named."))]
-    policy = box("panel", _head("Policy rules that ask for a person"), *named)
-    fold = box("panel", _head("Does it count? The rules of the approval"), *(_rule(rule) for rule in approval.rules))
-    return box("stack", policy, fold)
+    """Return where the seven numbered rules stand by which the approval counts."""
+    return box("panel", _head("Does it count? The rules of the approval"), *(_rule(rule) for rule in approval.rules))
 
 
 def pull_request(card: ApprovalCard) -> Node:

@@ -45,6 +45,16 @@ def brand() -> Node:
     return box("brand", word("held"), box("", word("strong", "Tenuto"), word("soft", "Approval console")))
 
 
+def keyboard() -> Node:
+    """Return the keys, behind one click: whatever is not among them is reached by Tab and pressed by Enter."""
+    keys = (
+        ("J  K", "down and up a list"), ("Enter", "open it"), ("N  P", "next piece, piece before"), ("Ctrl Enter", "deny, disagree"),
+        ("Ctrl Shift Enter", "approve, agree"), ("Tab", "everything else"),
+    )  # fmt: skip
+    rows = (box("", word("key", key), word("soft", said)) for key, said in keys)
+    return box("keys", box("", "Keyboard", tag="summary"), *rows, tag="details", key="keyboard")
+
+
 def signer(name: str, snapshot: Snapshot) -> Node:
     """Return in whose name this console signs."""
     mark = demo_badge() if snapshot.insecure_demo else None

@@ -19,9 +19,13 @@ from .diff import show_diff
 from .looking import Looking
 from .marks import notice
 from .plan import plan_view
-from .sheet import Node, box, icon, short, show, word
+from .sheet import Node, box, icon, pick, short, show, word
 
 CHOSEN, LOOKING = "piece of", "looking at"
+LISTED_MAX = 40
+"""So many pieces are listed at once: the list is drawn anew while it is being looked at."""
+NAME_CHARACTERS = 200
+_PIPS = 20
 TONES = {"grave": "red", "elevated": "amber", "plain": "gray", "none": "gray"}
 UNLIKE = "The pieces on record are not those of the card that is shown here, so it cannot be approved."
 
@@ -62,29 +66,62 @@ def why_not(found: Approval, cut: tuple[Piece, ...], fault: str) -> str:
     return f"{len(missing)} of {len(demanded)} pieces {verb} not been on screen long enough, the first: {missing[0].name}."
 
 
+def choose(found: Approval) -> None:
+    """List the pieces by name, and let the reader open one; the rest of the page follows the choice."""
+    cut, _ = pieces(found)
+    if not cut:
+        return
+    name, now = found.item.approval, session.now()
+    target = show(listed(found, cut), key="pieces", now=now)
+    if target is not None and target.get("pick") in {piece.digest for piece in cut}:
+        st.session_state[f"{CHOSEN} {name}"] = target["pick"]
+        st.rerun()
+    back, on, keys = st.columns([0.2, 0.24, 0.56], vertical_alignment="center")
+    with back:
+        before = st.button("Previous piece", key=f"previous {name}", on_click=_step, args=(found, -1), shortcut="P", width="stretch")
+    with on:
+        after = st.button("Next piece", key=f"next {name}", on_click=_step, args=(found, 1), shortcut="N", width="stretch", type="primary")
+    with keys:
+        show(box("under", "Next goes to the next piece that you have not seen long enough."), key="keys", now=now)
+    if before or after:
+        st.rerun()
+
+
+def listed(found: Approval, cut: tuple[Piece, ...]) -> Node:
+    """Return the pieces as buttons, gravest first; of a long list the part around the one that is open."""
+    chosen, known, looked = chosen_of(found, cut), seen(found.item.approval), looking(found.item.approval)
+    at = cut.index(chosen)
+    first = max(0, min(at - LISTED_MAX // 2, len(cut) - LISTED_MAX))
+    rows = [
+        _row(piece, number, looked.total(piece.digest), on_record=_on_record(piece, known), chosen=piece is chosen)
+        for number, piece in enumerate(cut[first : first + LISTED_MAX], first + 1)
+    ]
+    head = box("panel-head", box("", "Pieces, gravest first", tag="h2"), word("right", f"{at + 1} of {len(cut)} is open"))
+    more = None
+    if len(cut) > LISTED_MAX:
+        more = box("item soft", f"{first + 1} to {first + len(rows)} of {len(cut)} are listed; Next and Previous reach them all.")
+    return box("panel", head, box("choose", *rows), more)
+
+
+def chosen_of(found: Approval, cut: tuple[Piece, ...]) -> Piece:
+    """Return the piece that is open, the gravest at first."""
+    digest = st.session_state.get(f"{CHOSEN} {found.item.approval}")
+    return next((piece for piece in cut if piece.digest == digest), cut[0])
+
+
 def open_piece(found: Approval) -> None:
-    """Let the reader choose a piece and draw it."""
+    """Draw the piece that is open, and begin its time on screen."""
     cut, fault = pieces(found)
     if not cut:
         show(notice("amber", fault), key="pieces-none", now=session.now())
         return
-    key = f"{CHOSEN} {found.item.approval}"
-    names = {piece.digest: piece for piece in cut}
-    labels = {piece.digest: f"{number} of {len(cut)}: {piece.kind}, {piece.risk}" for number, piece in enumerate(cut, 1)}
-    left, right = st.columns([0.8, 0.2], vertical_alignment="bottom")
-    with left:
-        # Only our own words: a label is read as markup, and what a piece is called was written by a stranger.
-        chosen = st.selectbox("Piece, gravest first", list(names), format_func=lambda digest: labels[digest], key=key)
-    with right:
-        st.button("Next piece", key=f"next {key}", on_click=_next, args=(key, list(names)), width="stretch")
-    looking(found.item.approval).show(chosen, time.monotonic())
-    _draw(names[chosen])
+    chosen = chosen_of(found, cut)
+    looking(found.item.approval).show(chosen.digest, time.monotonic())
+    _draw(chosen)
 
 
 def measure(found: Approval) -> None:
     """One beat: count the time of what is open, and record what has had enough of it or was left."""
-    if found.item.state_at(session.now()) != "open":
-        return
     looked = looking(found.item.approval)
     looked.beat(time.monotonic())
     cut, fault = pieces(found)
@@ -98,15 +135,16 @@ def measure(found: Approval) -> None:
 
 
 def meter(found: Approval) -> Node | None:
-    """Return the coverage meter: each piece with its least time, and whether it was on screen that long."""
+    """Return the coverage meter: how much of what bears risk was on screen for its least time, as far as the ledger knows."""
     cut, fault = pieces(found)
     if not cut:
         return None
-    known, looked = seen(found.item.approval), looking(found.item.approval)
-    rows = [_row(piece, looked.total(piece.digest), _on_record(piece, known)) for piece in cut if piece.risk != "none"]
-    done = sum(_on_record(piece, known) for piece in cut if piece.risk != "none")
-    head = box("panel-head", box("", "What you have seen", tag="h2"), word("right", f"{done} of {len(rows)}"))
-    return box("panel", head, box("panel-body", fault) if fault else None, *rows)
+    known = seen(found.item.approval)
+    demanded = [piece for piece in cut if piece.risk != "none"]
+    done = sum(_on_record(piece, known) for piece in demanded)
+    bar = box("pips", *(word("pip done" if number * len(demanded) < done * _PIPS else "pip") for number in range(_PIPS)))
+    head = box("panel-head", box("", "What you have seen", tag="h2"), word("right", f"{done} of {len(demanded)} pieces"))
+    return box("panel", head, box("panel-body", bar, box("under", fault) if fault else None))
 
 
 def looking(name: str) -> Looking:
@@ -119,19 +157,34 @@ def _on_record(piece: Piece, known: Seen | None) -> bool:
     return known is not None and known.milliseconds.get(piece.digest, 0) >= piece.milliseconds
 
 
-def _row(piece: Piece, milliseconds: int, on_record: bool) -> Node:
-    least = f"{min(milliseconds, piece.milliseconds) / 1000:.1f} of {piece.milliseconds / 1000:.1f} s"
-    return box(
-        f"tick {'passed' if on_record else 'not_done'}",
-        word(f"badge {TONES[piece.risk]}", piece.risk),
-        word("seal", icon("check" if on_record else "minus")),
-        box("", box("title", piece.title[:200]), box("sentence", "On record." if on_record else least)),
-    )
+def _row(piece: Piece, number: int, milliseconds: int, *, on_record: bool, chosen: bool) -> Node:
+    if piece.risk == "none":
+        said = "need not be seen"
+    else:
+        said = "On record." if on_record else _so_far(piece, milliseconds)
+    return pick(
+        "pick", word("number", str(number)), word(f"badge {TONES[piece.risk]}", piece.risk),
+        word("name", piece.title[:NAME_CHARACTERS], title=piece.title[:NAME_CHARACTERS]), word("kept", said),
+        word("seal done" if on_record else "seal", icon("check")) if on_record else word("seal", icon("minus")),
+        value=piece.digest, chosen=chosen,
+    )  # fmt: skip
 
 
-def _next(key: str, order: list[str]) -> None:
-    at = order.index(st.session_state[key]) if st.session_state.get(key) in order else -1
-    st.session_state[key] = order[(at + 1) % len(order)]
+def _so_far(piece: Piece, milliseconds: int) -> str:
+    if milliseconds >= piece.milliseconds:
+        return "Seen, on its way to the ledger."
+    return f"{min(milliseconds, piece.milliseconds) / 1000:.1f} of {piece.milliseconds / 1000:.1f} s"
+
+
+def _step(found: Approval, step: int) -> None:
+    """Open the piece before, or the next one that was not seen long enough; when all were, simply the next."""
+    cut, _ = pieces(found)
+    known, looked = seen(found.item.approval), looking(found.item.approval)
+    order = list(cut) if step > 0 else list(reversed(cut))
+    at = order.index(chosen_of(found, cut)) + 1
+    rest = order[at:] + order[:at]
+    unseen = [one for one in rest[:-1] if one.risk != "none" and not _on_record(one, known) and looked.total(one.digest) < one.milliseconds]
+    st.session_state[f"{CHOSEN} {found.item.approval}"] = (unseen if step > 0 and unseen else rest)[0].digest
 
 
 def _draw(piece: Piece) -> None:

@@ -35,6 +35,7 @@ from .admission import Admission, NotAdmitted, admit
 from .decisions import Door
 from .hands import Hand, hand_of
 from .passkeys import Page, page_at
+from .rulebook import Rulebook, read_rulebook
 
 ROLE = "tenuto_console"
 SOFTWARE = "tenuto-console"
@@ -45,13 +46,14 @@ DOOR_SECONDS = 1.0
 FIRST_RECEIPT_SECONDS = 15.0
 _LOOK_SECONDS = 1
 _KEEP_SECONDS = 3600
+_RULEBOOK_SECONDS = 60
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A decision that is on its way to the ledger, or there."""
+    """A decision, or the finding of a second look, that is on its way to the ledger, or there."""
 
     event_id: str
     decision: str
@@ -142,6 +144,12 @@ def signing(*, fresh: bool = False) -> Signer:
 def hand(*, fresh: bool = False) -> Hand:
     """By which hand is signed in this session; it is asked again at the moment of signing."""
     return hand_of(signing(fresh=fresh), page(), login=with_login())
+
+
+@st.cache_resource(ttl=_RULEBOOK_SECONDS, show_spinner=False)
+def rulebook() -> Rulebook:
+    """The rules that lie on this machine, tried anew once a minute."""
+    return read_rulebook(settings().policy, now())
 
 
 def door() -> Door:

@@ -20,7 +20,8 @@ import streamlit as st
 ASSETS = Path(__file__).with_name("assets")
 _KEPT = frozenset("\n\t")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-Mode = Literal["age", "ago", "until"]
+Mode = Literal["age", "ago", "until", "by"]
+"""How a time is told: `12 min`, `12 min ago`, `in 12 min`, or as a deadline: `in 12 minutes, at 14:05 UTC`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ def link(name: str, *children: Node | str | None, page: str, **parameter: str) -
     """Return a link within the console, to a page and at most one thing on it."""
     query = "".join(f"?{key}={quote(value, safe='')}" for key, value in parameter.items())
     return box(name, *children, go={"page": page, **parameter}, href=page + query)
+
+
+def pick(name: str, *children: Node | str | None, value: str, chosen: bool = False, say: str = "") -> Node:
+    """Return a button; pressed, it makes `show` return `{"pick": value}`. `say`: what a screen reader calls it."""
+    return box(name, *children, tag="button", pick=value, now=chosen, **{"say": say} if say else {})
 
 
 def moment(at: datetime, mode: Mode) -> Node:

@@ -33,6 +33,9 @@ LONG_SECONDS = 15.0
 """A receipt that takes longer deserves a word; usually it takes less than two."""
 _WORDS = {"approve": "approval", "deny": "denial", "agree": "agreement", "disagree": "disagreement"}
 
+KEYS = {"approve": "Ctrl+Shift+Enter", "agree": "Ctrl+Shift+Enter", "deny": "Ctrl+Enter", "disagree": "Ctrl+Enter"}
+"""One key more to let pass than to stop: whoever slips denies, and a denial without a reason is not signed."""
+
 Record = Callable[[Door, str, str], Event]
 """Records a decision, given the door, the decision and the reason; raises a TenutoError, and nothing was signed."""
 
@@ -109,12 +112,11 @@ def ready() -> None:
 def _by_key(matter: Matter, record: Record) -> None:
     with st.form(f"decide {matter.approval}", enter_to_submit=False):
         _reason(matter)
-        for place, choice in zip(st.columns(len(matter.choices)), matter.choices, strict=True):
-            with place:
-                st.form_submit_button(
-                    choice.label, type=choice.kind, disabled=bool(choice.off), width="stretch",
-                    on_click=_signed_by_key, args=(matter, choice, record),
-                )  # fmt: skip
+        for choice in matter.choices:
+            st.form_submit_button(
+                choice.label, type=choice.kind, disabled=bool(choice.off), width="stretch", shortcut=KEYS[choice.decision],
+                on_click=_signed_by_key, args=(matter, choice, record),
+            )  # fmt: skip
 
 
 def _by_passkey(matter: Matter, hand: Hand, record: Record) -> None:
@@ -122,13 +124,12 @@ def _by_passkey(matter: Matter, hand: Hand, record: Record) -> None:
     assert page is not None, "a passkey is only held for a page"
     with st.container(border=True):
         _reason(matter)
-        for place, choice in zip(st.columns(len(matter.choices)), matter.choices, strict=True):
+        for choice in matter.choices:
             key = f"passkey {choice.decision} {matter.approval}"
-            with place:
-                passkey_button(
-                    choice.label, "sign", signing_options(page, hand.held, _ballot(matter, choice)), key=key, kind=choice.kind,
-                    disabled=bool(choice.off), on_answer=partial(_answered, key, matter, choice, record),
-                )  # fmt: skip
+            passkey_button(
+                choice.label, "sign", signing_options(page, hand.held, _ballot(matter, choice)), key=key, kind=choice.kind,
+                disabled=bool(choice.off), on_answer=partial(_answered, key, matter, choice, record), keys=KEYS[choice.decision],
+            )  # fmt: skip
 
 
 def _reason(matter: Matter) -> None:

@@ -79,6 +79,7 @@ APPROVAL = table(
 )  # fmt: skip
 Index("approval_state", APPROVAL.c.state, APPROVAL.c.position)
 Index("approval_run", APPROVAL.c.run)
+Index("approval_action", APPROVAL.c.tool, APPROVAL.c.resource, APPROVAL.c.position)
 VOTE = table(
     "approval_vote", METADATA,
     Column("position", BigInteger, primary_key=True, autoincrement=False),
@@ -209,6 +210,20 @@ def of_run(connection: Connection, run: str) -> tuple[InboxItem, ...]:
 def listed(connection: Connection, names: Sequence[str]) -> tuple[InboxItem, ...]:
     """Return these requests, in no order."""
     return _items(connection, select(*_LIST).where(APPROVAL.c.approval.in_(list(names))))
+
+
+def named(connection: Connection, names: Sequence[str]) -> dict[str, InboxItem]:
+    """Return these requests by name, at most ITEMS_MAX."""
+    query = select(*_LIST).where(APPROVAL.c.approval.in_(list(names[:ITEMS_MAX])))
+    return {item.approval: item for item in _items(connection, query)}
+
+
+def similar(connection: Connection, item: InboxItem, limit: int = 5) -> tuple[Approval, ...]:
+    """Return what was decided before about the same tool and resource, newest first, at most ITEMS_MAX."""
+    same = (APPROVAL.c.tool == item.tool) & (APPROVAL.c.resource == item.resource)
+    earlier = same & (APPROVAL.c.position < item.position) & (APPROVAL.c.state != "open")
+    query = select(APPROVAL.c.approval).where(earlier).order_by(APPROVAL.c.position.desc()).limit(min(limit, ITEMS_MAX))
+    return tuple(reversed(_whole(connection, APPROVAL.c.approval.in_(list(connection.scalars(query))))))
 
 
 def approval(connection: Connection, name: str) -> Approval | None:

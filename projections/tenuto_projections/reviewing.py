@@ -1,4 +1,4 @@
-"""Read model `reviewing/1`: what has to be seen, what was seen, on whose desk it lies, and who has room for more.
+"""Read model `reviewing/2`: what has to be seen, what was seen, on whose desk it lies, and who has room for more.
 
 All of it is what `tenuto.approvals` says of the verified events: the fold's coverage and the desk's assignments, written
 down for people. Where a request waits although somebody should have it, `until` says when a place frees.
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, MetaData, Text, select
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, Text, select
 from tenuto.approvals.coverage import ListedPiece
 from tenuto.approvals.desk import Desk
 from tenuto.approvals.roster import CAP_WINDOW, Reviewer
@@ -23,9 +23,9 @@ from tenuto.events import ApprovalAssigned, ApprovalRequested, ApprovalViewed
 from tenuto.verification import Verified
 
 from .payloads import document, purged_positions
+from .reviewed import METADATA, Reviewed
 from .tables import Instant, Rows, Untrusted, bring_to, table
 
-METADATA = MetaData()
 PIECES = table(
     "review_pieces", METADATA,
     Column("approval", Text, primary_key=True),
@@ -68,6 +68,7 @@ REVIEWER = table(
     Column("cap", Integer, nullable=False),
     Column("on_desk", Integer, nullable=False),
     Column("decided", Text, nullable=False),
+    Column("keys", Integer, nullable=False),
 )  # fmt: skip
 
 
@@ -102,13 +103,17 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A reviewer's load. decided: ledger times of the decisions of the last hour, as of the last event."""
+    """A reviewer's load. decided: ledger times of the decisions of the last hour, as of the last event.
+
+    keys: how many valid keys and passkeys; with none, nothing that is signed in this name counts.
+    """
 
     reviewer: str
     owner: str
     roles: tuple[str, ...]
     shift: str
     active: bool
+    keys: int
     cap: int
     on_desk: int
     decided: tuple[datetime, ...]
@@ -163,17 +168,19 @@ def queue(connection: Connection) -> Queue:
 class Reviewing:
     """The projection: the desk's fold, written down."""
 
-    name = "reviewing/1"
+    name = "reviewing/2"
     tables = METADATA
 
     def __init__(self) -> None:
         """Start before the first event."""
         self._desk = Desk()
+        self._reviewed = Reviewed(self._desk)
 
     def fold(self, page: Sequence[Verified]) -> None:
         """Bring the fold past events that are in the tables already."""
         for verified in page:
             self._desk.apply(verified)
+            self._reviewed.fold(verified)
 
     def apply(self, connection: Connection, page: Sequence[Verified]) -> None:
         """Fold the page, write down what its events say, then what follows for everything that is open at its end."""
@@ -183,6 +190,7 @@ class Reviewing:
         touched: set[tuple[str, str]] = set()
         for verified in page:
             self._desk.apply(verified)
+            self._reviewed.take(connection, verified)
             event = verified.event
             if isinstance(event, ApprovalAssigned):
                 assigned += self._taken(event, verified)
@@ -191,7 +199,9 @@ class Reviewing:
         self._write_pieces(connection, page)
         self._write_coverage(connection, touched)
         self._write_standing(connection, page[-1].recorded_at, assigned)
-        if gone := purged_positions(page):
+        gone = purged_positions(page)
+        self._reviewed.write(connection, gone)
+        if gone:
             connection.execute(ASSIGNED.update().where(ASSIGNED.c.position.in_(gone)).values(sentence=None))
 
     def _taken(self, event: ApprovalAssigned, verified: Verified) -> list[dict[str, Any]]:
@@ -238,14 +248,14 @@ class Reviewing:
         rows.write()
         waits = [one for one in moves(self._desk, now) if isinstance(one, Waits)]
         bring_to(connection, WAITING, [{"approval": one.approval, "until": one.until, "sentence": one.sentence} for one in waits])
-        bring_to(connection, REVIEWER, [self._row_of(one, now) for one in self._desk.roster.reviewers()])
+        bring_to(connection, REVIEWER, [self._row_of(one, now) for one in self._desk.roster.everybody()])
 
     def _row_of(self, one: Reviewer, now: datetime) -> dict[str, Any]:
         shift = "" if one.shift is None else "{:02}:{:02}-{:02}:{:02}".format(*divmod(one.shift[0], 60), *divmod(one.shift[1], 60))
         decided = " ".join(str(micros(moment)) for moment in self._desk.approvals.decisions(one.owner, now))
         return {
             "reviewer": one.name, "owner": one.owner, "roles": " ".join(sorted(one.roles or ())), "shift": shift,
-            "active": one.active, "cap": self._desk.roster.decisions_per_hour, "on_desk": self._desk.on_desk(one.owner, now),
+            "active": one.active, "keys": len(one.keys), "cap": self._desk.roster.decisions_per_hour, "on_desk": self._desk.on_desk(one.owner, now),
             "decided": decided,
         }  # fmt: skip
 

@@ -16,6 +16,7 @@ from .integrity import Counts
 from .losses import Losses
 from .projection import Projection, Projector, Rewound
 from .reviewing import Reviewing
+from .rulings import Rulings
 from .runs import Runs
 from .signers import Signers
 
@@ -24,7 +25,7 @@ WAIT_SECONDS = 0.25
 
 def all_projections() -> tuple[Projection, ...]:
     """Return every read model, new, before the first event."""
-    return Runs(), Inbox(), Reviewing(), Signers(), Fleet(), Counts(), Losses(), Alerts(), CoverageModel()
+    return Runs(), Inbox(), Reviewing(), Rulings(), Signers(), Fleet(), Counts(), Losses(), Alerts(), CoverageModel()
 
 
 def projection_named(name: str) -> Projection | None:

@@ -60,8 +60,8 @@ SENTENCES: dict[str, str] = {
     "approval.listed": "{author} lists what has to be seen before {approval}: {names}.",
     "approval.requested": "{author} asks for {quorum} approval(s) to clear {tool} on {resource} ({approval}).",
     "approval.assigned": "{approval} goes to {reviewer}: {why}.",
-    "approval.opened": "{author} opens {approval}.",
-    "approval.viewed": "{author} has a piece of {approval} on screen for {milliseconds} ms.",
+    "approval.opened": "{reviewer} opens {approval}.",
+    "approval.viewed": "{reviewer} has a piece of {approval} on screen for {milliseconds} ms.",
     "approval.signed": "{author} signs a decision on {approval}: {decision}.",
     "approval.granted": "{author} computes that {approval} is granted, with {votes} vote(s).",
     "approval.denied": "{author} computes that {approval} is denied.",
@@ -117,11 +117,15 @@ CARRIED: dict[str, str] = {
 
 
 def sentence(event: Event) -> str:
-    """Return one sentence about the event; any text in it is a name of the closed alphabet or a number."""
-    carried = CARRIED.get(event.kind) if getattr(event, "assertion", None) is not None else None
-    return (carried or SENTENCES[event.kind]).format_map(
-        {name: _said(value) for name, value in msgspec.structs.asdict(event).items()}
-    )
+    """Return one sentence about the event; any text in it is a name of the closed alphabet or a number.
+
+    A console records what a reviewer looks at; where it names nobody, the author itself did it.
+    """
+    fields = msgspec.structs.asdict(event)
+    if fields.get("reviewer", "") is None:
+        fields["reviewer"] = event.author
+    carried = CARRIED.get(event.kind) if fields.get("assertion") is not None else None
+    return (carried or SENTENCES[event.kind]).format_map({name: _said(value) for name, value in fields.items()})
 
 
 def stage_of(event: Event) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,16 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
+import streamlit as st
 from tenuto.embedded import EmbeddedPostgres
 from tenuto.migrating import sqlalchemy_url
+from tenuto_dashboard import session
 
 from tests.console import hostile, story
-from tests.console.planted import Planted, plant_home
+from tests.console.planted import COPIES, Planted, plant_home
 from tests.console.running import Console, find_browser, open_browser, running_console
+from tests.console.test_decisions import RecordingDoor
 
 TOLD = "console_told"
 
@@ -49,6 +54,21 @@ def console_url(database: Any) -> str:
 def home(tmp_path: Path) -> Path:
     """A home with a trust file, so that the console knows which log it shows."""
     return plant_home(tmp_path)
+
+
+@pytest.fixture
+def door(console_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingDoor]:
+    """The console over the test's database, signing into a list."""
+    logging.getLogger("streamlit").setLevel(logging.ERROR)
+    st.cache_resource.clear()
+    engine, recording = sqlalchemy.create_engine(console_url, execution_options=COPIES), RecordingDoor()
+    monkeypatch.setenv("TENUTO_HOME", str(home))
+    monkeypatch.setattr(session, "engine", lambda: engine)
+    monkeypatch.setattr(session, "door", lambda: recording)
+    monkeypatch.setattr(session, "measure", lambda: recording)
+    yield recording
+    engine.dispose()
+    st.cache_resource.clear()
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tenuto.documents import ApprovalCard, Finding, PlannedChange, PullRequest
-from tenuto.events.approval import ApprovalListed, ApprovalRequested
+from tenuto.documents import ApprovalCard, Finding, PlannedChange, PullRequest, Reason
+from tenuto.events.approval import ApprovalConsumed, ApprovalListed, ApprovalRequested, ApprovalSigned, ApprovalViewed
 from tenuto.events.policy import PolicyDecided
 from tenuto.events.run import RunStarted
+from tenuto.events.spotcheck import SpotcheckDrawn
 from tenuto.events.tool import ToolRequested
 
 from tests.console.planted import Planted, digest
-from tests.reviewing import committed, listed
+from tests.console.story import BUNDLE, ENGINE
+from tests.reviewing import CONSOLE, committed, listed, shown
 
-NAME = "hostile-1"
+NAME, AGAIN = "hostile-1", "hostile-2"
 SCRIPT = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
 MARKDOWN = "![pixel](https://evil.example/pixel.png) [Approve here](https://evil.example) :red[Approved] $\\\\alpha$ :material/check:"
 BIDI = "if access != '\u202eresu\u2066' // only admins\u2069"
@@ -30,8 +32,23 @@ DIFF = f"""diff --git a/{SCRIPT} b/{SCRIPT}
 """
 
 
-def plant(ledger: Planted) -> None:
+def spend(ledger: Planted) -> None:
+    """Have the hostile request approved in hostile words, used, drawn, looked at, and asked for again."""
+    plant(ledger)
+    asked = next(one for one in ledger.events if isinstance(one, ApprovalRequested) and one.approval == NAME)
+    views, coverage = shown(ledger.events, asked, "second-reviewer")
+    for view in views:
+        ledger.write(CONSOLE, ApprovalViewed, after=0, **view)
+    about = {"approval": NAME, "digest": digest(NAME)}
+    ledger.write("second-reviewer", ApprovalSigned, Reason(text=f"{SCRIPT} {MARKDOWN}"), decision="approve", coverage=coverage, **about)
+    ledger.write("infrastructure-agent", ApprovalConsumed, call="hostile-call", **about)
+    ledger.write("router", SpotcheckDrawn, approval=NAME, position=ledger.position - 1, size=ledger.position, ticket="0" * 64, drawn=True)
+    plant(ledger, AGAIN)
+
+
+def plant(ledger: Planted, name: str = NAME) -> None:
     """Ask for an approval in which every text is an attack."""
+    call = "hostile-call" if name == NAME else f"call-{name}"
     every = f"{SCRIPT} {MARKDOWN} {BIDI}"
     pull = PullRequest(repository=SCRIPT, title=every, author=MARKDOWN, base="main", head=LONG, description=every, files=(SCRIPT, LONG))
     card = ApprovalCard(
@@ -44,14 +61,14 @@ def plant(ledger: Planted) -> None:
         ),
     )  # fmt: skip
     ledger.write("pipeline", RunStarted, pull, run="run-hostile", workflow="pull-request")
-    target = {"tool": "terraform.apply", "resource": "stack/payments", "digest": digest(NAME)}
+    target = {"tool": "terraform.apply", "resource": "stack/payments", "digest": digest(name)}
     agent = "infrastructure-agent"
-    ledger.write(agent, ToolRequested, call="hostile-call", **target)
-    decided = ledger.write(agent, PolicyDecided, call="hostile-call", effect="allow", rules=("r",), bundle=digest("b"), engine="e", obligation="approval")
+    ledger.write(agent, ToolRequested, call=call, **target)
+    decided = ledger.write(agent, PolicyDecided, call=call, effect="allow", rules=("infrastructure.exposes",), bundle=BUNDLE, engine=ENGINE, obligation="approval")
     for part in listed(card, ("iam",)):
-        ledger.write(agent, ApprovalListed, approval=NAME, digest=digest(NAME), **part)
+        ledger.write(agent, ApprovalListed, approval=name, digest=digest(name), **part)
     ledger.write(
-        agent, ApprovalRequested, card, cause=(decided.id,), **target, **committed(card, ("iam",)), run="run-hostile", approval=NAME, subject="terraform.plan",
+        agent, ApprovalRequested, card, cause=(decided.id,), **target, **committed(card, ("iam",)), run="run-hostile", approval=name, subject="terraform.plan",
         initiator="mara", quorum=1,
         expires=ledger.now + timedelta(hours=1), risks=("iam",),
     )  # fmt: skip

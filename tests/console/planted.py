@@ -96,6 +96,10 @@ class Planted:
         )  # fmt: skip
         self.write(author, SessionOpened, software=SOFTWARE)
 
+    def key_of(self, author: str) -> str:
+        """The id of an author's key."""
+        return self._keys[author].key_id
+
     def write(self, author: str, kind: type[Event], document: Document | None = None, *, after: float = 1.0, **fields: Any) -> Event:
         """Append an event `after` seconds and return it."""
         self.now += timedelta(seconds=after)

@@ -22,6 +22,10 @@ BYTES_MAX = 300_000
 PICTURES = {
     "console-inbox": ("/inbox", story.PARTNER.title),
     "console-review": (f"/review?approval={story.GRAVEST}", "Piece by piece"),
+    "console-spotchecks": ("/spotchecks", "Spot checks"),
+    "console-spotcheck": (f"/spotchecks?approval={story.OVERDUE}", "The draw"),
+    "console-reviewers": ("/reviewers", "Load now"),
+    "console-policy": ("/policy", "Canaries"),
     "console-run": (f"/runs?run={story.SHIPPED}", "Timeline"),
     "console-integrity": ("/integrity", "Verify it yourself"),
 }

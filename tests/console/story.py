@@ -23,7 +23,10 @@ from tenuto.events.message import MessageDelivered, MessageSent
 from tenuto.events.policy import PolicyDecided
 from tenuto.events.record import RecordRefused
 from tenuto.events.run import RunFinished, RunStarted
+from tenuto.events.spotcheck import SpotcheckDrawn, SpotcheckSigned
 from tenuto.events.tool import ToolFailed, ToolFinished, ToolRequested, ToolStarted
+from tenuto.policy.bundle import read_bundle
+from tenuto.policy.reference import REFERENCE_FILE
 
 from tests.reviewing import CONSOLE, committed, listed
 from tests.reviewing import shown as shown_to
@@ -34,12 +37,16 @@ STORY_SECONDS = 1430
 REVIEWER = "demo-reviewer"
 GRAVEST = "partner-access-1"
 SHIPPED = "run-0007-rate-limit"
+OVERDUE, LOOKED = "reports-1", "egress-1"
+"""Two approvals of the day before: one still waits for its second look, the other had it."""
+AGO = timedelta(hours=27)
+BUNDLE, ENGINE = read_bundle([REFERENCE_FILE]).digest, "cedarpy/4.12.2"
 
 DIFF = '''diff --git a/infra/network.tf b/infra/network.tf
 index 3f1c2aa..9b07e41 100644
 --- a/infra/network.tf
 +++ b/infra/network.tf
-@@ -12,9 +12,16 @@ resource "aws_security_group" "payments_api" {
+@@ -12,11 +12,18 @@ resource "aws_security_group" "payments_api" {
    name   = "payments-api"
    vpc_id = aws_vpc.core.id
  
@@ -149,7 +156,11 @@ def just_ended() -> datetime:
 def tell(ledger: Planted, *, demo: bool = True) -> None:
     """Write the whole afternoon, as one page."""
     with ledger.held():
+        today = ledger.now
+        ledger.now -= AGO
         cast(ledger, demo=demo)
+        yesterday(ledger)
+        ledger.now = today
         shipped(ledger)
         for ask in ASKS:
             start(ledger, ask)
@@ -194,13 +205,20 @@ def request(
     target = {"tool": ask.tool, "resource": ask.resource, "digest": digest(ask.name)}
     call, obligation = f"call-{ask.name}", "approval_and_one_more" if ask.quorum > 1 else "approval"
     ledger.write(ask.author, ToolRequested, run=ask.run, call=call, after=0, **target)
-    decided = ledger.write(ask.author, PolicyDecided, run=ask.run, call=call, effect="allow", rules=("r",), bundle=digest("b"), engine="e", obligation=obligation, after=0)
+    decided = ledger.write(ask.author, PolicyDecided, run=ask.run, call=call, effect="allow", rules=rules_for(ask), bundle=BUNDLE, engine=ENGINE, obligation=obligation, after=0)
     for part in listed(listed_card or shown, ask.risks):
         ledger.write(ask.author, ApprovalListed, run=ask.run, approval=ask.name, digest=digest(ask.name), after=0, **part)
     return ledger.write(
         ask.author, ApprovalRequested, shown, cause=(decided.id,), call=call, **committed(listed_card or shown, ask.risks), run=ask.run, approval=ask.name, subject=ask.subject, digest=digest(ask.name),
         tool=ask.tool, resource=ask.resource, initiator=ask.initiator, quorum=ask.quorum, expires=expires, risks=ask.risks, after=after,
     )  # fmt: skip
+
+
+def rules_for(ask: Ask) -> tuple[str, ...]:
+    """The rules of the reference bundle that would decide about it."""
+    if ask.tool != "terraform.apply":
+        return ("deployment.releases",)
+    return ("infrastructure.deletes", "infrastructure.applies") if ask.quorum > 1 else ("infrastructure.applies",)
 
 
 def look(ledger: Planted, approval: str, reviewer: str = REVIEWER) -> str:
@@ -246,6 +264,46 @@ def shipped(ledger: Planted) -> None:
     deployed = ledger.write("deployment-agent", DeploymentStarted, run=run, deployment="gateway-7", environment="production", artifact=digest("image"), cause=(done.id,), after=6)  # fmt: skip
     healthy = ledger.write("deployment-agent", DeploymentHealthy, run=run, deployment="gateway-7", milliseconds=4210, cause=(deployed.id,), after=5)
     ledger.write("deployment-agent", RunFinished, run=run, outcome="succeeded", cause=(healthy.id,))
+    drawn(ledger, ask)
+
+
+def yesterday(ledger: Planted) -> None:
+    """What was decided the day before: two that were done and drawn for a second look, one denied, and what policy refused."""
+    lena, agent = "second-reviewer", "infrastructure-agent"
+    reports = Ask(OVERDUE, "run-0004-reports", "Let payments write its reports", "The role payments gains s3:PutObject on payments-reports.", initiator="priya", risks=("iam",))
+    egress = Ask(LOOKED, "run-0005-egress", "Open egress to the card network", "The security group payments-api may reach 198.51.100.0/24 on port 443.", initiator="jonas", risks=("security_group",))
+    wide = Ask("wide-1", "run-0006-wide", "Open the payments API to the world", "Port 443 of the payments API opens to 0.0.0.0/0.", initiator="jonas", risks=("security_group", "public_endpoint"))
+    decided(ledger, reports, lena, Reason(text="Only the reports bucket; read the policy line by line."))
+    drawn(ledger, reports)
+    decided(ledger, egress, REVIEWER, Reason(text="The network is the one of ticket PAY-1090."))
+    drawn(ledger, egress)
+    ledger.write(lena, SpotcheckSigned, Reason(text="The range is twice what the ticket asks for."), run=egress.run, approval=egress.name, digest=digest(egress.name), finding="disagree", after=900)  # fmt: skip
+    start(ledger, wide)
+    request(ledger, wide, after=30)
+    ledger.write(REVIEWER, ApprovalSigned, Reason(text="Nobody asked for the whole internet."), run=wide.run, approval=wide.name, digest=digest(wide.name), decision="deny", after=240)  # fmt: skip
+    for call, rule in (("c-1", "plan.over_limit"), ("c-2", "no_permit"), ("c-3", "error")):
+        ledger.write(agent, ToolRequested, run=wide.run, call=call, tool="terraform.apply", resource=wide.resource, digest=digest(call))
+        ledger.write(agent, PolicyDecided, run=wide.run, call=call, effect="deny", rules=(rule,), bundle=BUNDLE, engine=ENGINE)
+        ledger.write(agent, ToolFailed, run=wide.run, call=call, tool="terraform.apply", why="refused")
+
+
+def decided(ledger: Planted, ask: Ask, reviewer: str, reason: Reason) -> None:
+    """One run that a reviewer approved and that went well."""
+    start(ledger, ask)
+    request(ledger, ask, after=12)
+    about = {"run": ask.run, "approval": ask.name, "digest": digest(ask.name)}
+    coverage, call = look(ledger, ask.name, reviewer), f"call-{ask.name}"
+    ledger.write(reviewer, ApprovalSigned, reason, decision="approve", coverage=coverage, after=220, **about)
+    ledger.write(ask.author, ApprovalConsumed, call=call, after=3, **about)
+    ledger.write(ask.author, ToolStarted, run=ask.run, call=call, tool=ask.tool, resource=ask.resource, digest=digest(ask.name))
+    ledger.write(ask.author, ToolFinished, run=ask.run, call=call, tool=ask.tool, milliseconds=20_400, after=20)
+    ledger.write(ask.author, RunFinished, run=ask.run, outcome="succeeded")
+
+
+def drawn(ledger: Planted, ask: Ask) -> None:
+    """The router drew it for a second look."""
+    spent = next(at for at, one in enumerate(ledger.events) if isinstance(one, ApprovalConsumed) and one.approval == ask.name)
+    ledger.write("router", SpotcheckDrawn, run=ask.run, refs=("M14",), approval=ask.name, position=spent, size=ledger.position, ticket="0a" + "7c" * 31, drawn=True)  # fmt: skip
 
 
 def trouble(ledger: Planted) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tenuto.approvals.coverage import first_coverage, next_coverage
 from tenuto.events.approval import ApprovalOpened, ApprovalSigned, ApprovalViewed
+from tenuto.events.spotcheck import SpotcheckSigned
 
 from tests.console import hostile, story
 from tests.console.planted import Planted, digest
@@ -81,6 +82,9 @@ def visit(context: Any, console: Console, tmp_path: Path) -> Iterator[Visit]:
         ("/", ("What agents may only do when a person clears it", story.PARTNER.title)),
         ("/inbox", (story.PARTNER.title, "Remove the retired staging cluster", "INSECURE DEMO SIGNER")),
         (f"/review?approval={story.GRAVEST}", ("Your decision", story.PARTNER.sentence, "aws_db_instance.ledger_replica", "Deleted and made anew")),
+        ("/spotchecks", ("Approvals that were drawn", "Let payments write its reports", "Overdue")),
+        ("/reviewers", ("Load now", "second-reviewer", "too few to judge")),
+        ("/policy", ("The rules below are this bundle's", "tells a permitted request from a stranger's", "infrastructure.deletes")),
         ("/runs", ("Each change on its way", "Limit requests per partner")),
         (f"/runs?run={story.SHIPPED}", ("Succeeded", "Pull request", "Timeline", "deployment.healthy")),
         ("/alerts", ("tool-without-review",)), ("/fleet", ("second-reviewer", "Answers for it")),
@@ -151,6 +155,42 @@ def test_the_pieces_are_opened_one_by_one_gravest_first(visit: Visit) -> None:
     views = looked_at(visit, story.GRAVEST)
     assert views[0].reviewer == story.REVIEWER
     assert views[0].milliseconds > 0
+    visit.demand_whole()
+
+
+def test_the_keyboard_alone_opens_walks_the_pieces_and_decides(visit: Visit) -> None:
+    visit.goto("/inbox")
+    visit.sees(story.PARTNER.title)
+    visit.page.keyboard.press("j")
+    visit.page.keyboard.press("Enter")
+    visit.sees("1 of 8 is open", "Facts")  # the facts are drawn last: whatever keys press is there before them
+    visit.page.keyboard.press("n")
+    visit.sees("2 of 8 is open", "aws_security_group.payments_api")
+    visit.page.keyboard.press("p")
+    visit.sees("1 of 8 is open")
+    visit.page.keyboard.press("Control+Enter")
+    visit.sees("A denial needs a reason")
+    visit.demand_whole()
+
+
+def test_a_second_look_is_measured_signed_once_and_stands_in_the_ledger(visit: Visit, told: Planted) -> None:
+    from playwright.sync_api import expect
+
+    visit.goto(f"/spotchecks?approval={story.OVERDUE}")
+    visit.sees("Your second look", "tenuto spotcheck verify reports-1", "the 24 hours for it ended")
+    expect(visit.page.get_by_role("button", name=re.compile("^Agree"))).to_be_disabled()
+    for view in looked_at(visit, story.OVERDUE):
+        told.take(view)
+    visit.sees("On record.")
+    visit.page.get_by_label("Reason").fill("Only the reports bucket, as lena says.")
+    visit.page.get_by_role("button", name=re.compile("^Agree")).click()
+    visit.sees("Your agreement is signed and on its way to the ledger")
+    [(signed, reason)] = [one for one in visit.console.signed() if isinstance(one[0], SpotcheckSigned)]
+    assert (signed.author, signed.approval, signed.digest, signed.finding) == (story.REVIEWER, story.OVERDUE, digest(story.OVERDUE), "agree")
+    told.take(signed, reason)
+    visit.sees("demo agrees", "Only the reports bucket, as lena says.")
+    visit.goto("/reviewers")
+    visit.sees("1 of 1", "agreed")
     visit.demand_whole()
 
 

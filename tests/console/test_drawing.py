@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenuto.documents import PlannedChange
 from tenuto_dashboard.diff import Line, cut
+from tenuto_dashboard.hands import Hand
 from tenuto_dashboard.masthead import LAG_SECONDS_MAX, alarm, masthead
 from tenuto_dashboard.plan import OTHERS, differences, group_of, plan_view
 from tenuto_dashboard.session import Snapshot
@@ -129,5 +130,5 @@ def test_the_masthead_claims_no_more_than_was_checked(changes: dict[str, Any], s
         "ticks": (), "refused": 0, "equivocations": 0, "gaps": 0, "lost": 0, "purged": 0,
     }  # fmt: skip
     here = Integrity(**(whole | changes))
-    assert said in words(masthead(Snapshot(here, (), None), "origin", NOW))
+    assert said in words(masthead(Snapshot(here, 0, None, Hand("key")), "origin", NOW))
     assert (alarm(here, NOW) is None) == (said == "live, verified")

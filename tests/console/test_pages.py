@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,55 +18,11 @@ from tenuto_dashboard.chain import stations
 from tenuto_projections.runs import run, timeline
 
 from tests.console import hostile, story
-from tests.console.planted import COPIES, Planted, digest
+from tests.console.pages import checked, drawn, page
+from tests.console.planted import Planted, digest
 from tests.console.test_decisions import RecordingDoor
 
-SECONDS_MAX = 60
 REAL_DOOR, REAL_MEASURE = session.door, session.measure
-
-
-@pytest.fixture
-def door(console_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingDoor]:
-    """The console over the test's database, signing into a list."""
-    logging.getLogger("streamlit").setLevel(logging.ERROR)
-    st.cache_resource.clear()
-    engine, recording = sqlalchemy.create_engine(console_url, execution_options=COPIES), RecordingDoor()
-    monkeypatch.setenv("TENUTO_HOME", str(home))
-    monkeypatch.setattr(session, "engine", lambda: engine)
-    monkeypatch.setattr(session, "door", lambda: recording)
-    monkeypatch.setattr(session, "measure", lambda: recording)
-    yield recording
-    engine.dispose()
-    st.cache_resource.clear()
-
-
-def page(name: str, **query: str) -> AppTest:
-    """Draw one page outside the frame."""
-    script = f"from tenuto_dashboard.app_pages import {name}\n{name}.draw()\n"
-    test = AppTest.from_string(script, default_timeout=SECONDS_MAX)
-    for parameter, value in query.items():
-        test.query_params[parameter] = value
-    return checked(test.run())
-
-
-def checked(test: AppTest) -> AppTest:
-    assert not test.exception, test.exception
-    return test
-
-
-def drawn(test: AppTest) -> str:
-    """All that our components were given to draw, as text."""
-    elements = [element.proto for element in test.get("bidi_component")]
-    return "\n".join(words(json.loads(proto.json)) for proto in elements if proto.json)
-
-
-def words(value: Any) -> str:
-    """The texts of a tree of nodes or of a diff, in order."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return "\n".join(words(value[key]) for key in ("tree", "k", "files", "path", "lines") if key in value)
-    return "\n".join(words(part) for part in value) if isinstance(value, list) else str(value)
 
 
 def test_the_inbox_lists_what_waits_gravest_first(planted: Planted, door: RecordingDoor) -> None:

@@ -223,7 +223,7 @@ def test_the_console_sees_everything_and_may_write_nothing(engine: Engine, url: 
     with as_role(url, "tenuto_console").connect() as console:
         assert runs.list_runs(console)[0].outcome == "succeeded"
         assert inbox.decided(console)[0].state == "consumed"
-        assert len(fleet.fleet(console)) == 10
+        assert len(fleet.fleet(console)) == 11
         assert [tick.state for tick in integrity(console).ticks][:7] == [PASSED] * 7
         for statement in ("DELETE FROM read_model.run", "UPDATE read_model.approval SET state = 'granted'"):
             with pytest.raises(ProgrammingError, match="permission denied"):

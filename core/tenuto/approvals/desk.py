@@ -80,6 +80,10 @@ class Desk:
             if one.reviewer not in relieved and one.owner not in voted and self._reviews(one.reviewer)
         )  # fmt: skip
 
+    def given(self, approval: str) -> tuple[Assignment, ...]:
+        """Return every assignment of this request that was taken, oldest first, whether or not it still stands."""
+        return tuple(self._given.get(approval, ()))
+
     def took(self, approval: str, position: int) -> bool:
         """Whether the assignment that stands at this position was one."""
         return any(one.position == position for one in self._given.get(approval, ()))

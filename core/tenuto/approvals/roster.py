@@ -88,6 +88,10 @@ class Roster:
         """Return everybody with a valid reviewer's key, by name."""
         return tuple(self._known[name] for name in sorted(self._known) if self._known[name].keys)
 
+    def everybody(self) -> tuple[Reviewer, ...]:
+        """Return everybody who ever had a reviewer's key, by name; whose keys all ended has none."""
+        return tuple(self._known[name] for name in sorted(self._known))
+
     def find(self, name: str) -> Reviewer | None:
         """Return the reviewer of this name, whether or not there is a valid key."""
         return self._known.get(name)

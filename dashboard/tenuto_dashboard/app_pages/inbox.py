@@ -9,6 +9,7 @@ from typing import TypeVar
 import streamlit as st
 from tenuto_projections.inbox import InboxItem, decided
 from tenuto_projections.pending import PENDING_MAX, Pending
+from tenuto_projections.reviewed import wanted
 from tenuto_projections.reviewing import Queue
 
 from tenuto_dashboard import session
@@ -16,7 +17,8 @@ from tenuto_dashboard.cards import inbox_head, inbox_row
 from tenuto_dashboard.live import live
 from tenuto_dashboard.marks import expires_soon, nothing, notice, risk_tone, urgency
 from tenuto_dashboard.pages import follow
-from tenuto_dashboard.sheet import Node, box, moment, show, word
+from tenuto_dashboard.second_look import OPEN, why_not_mine
+from tenuto_dashboard.sheet import Node, box, link, moment, show, word
 
 Item = TypeVar("Item")
 
@@ -40,8 +42,8 @@ def following() -> None:
     waiting = sorted((item for item in session.waiting() if item.state_at(now) == "open"), key=urgency)
     desks = session.desks()
     show(figures(waiting, now), key="figures", now=now)
-    if (left := room(desks, session.reviewer(), now)) is not None:
-        show(left, key="room", now=now)
+    if (left := room(desks, session.reviewer(), now, second_looks(now))) is not None:
+        follow(show(left, key="room", now=now))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         view = st.segmented_control("Show", VIEWS, default=ALL, required=True, label_visibility="collapsed", key="view")
         items = listed_on(str(view), waiting, desks)
@@ -73,14 +75,26 @@ def page_of(count: int, view: str) -> int:
     return (min(int(chosen), pages) - 1) * ROWS
 
 
-def room(desks: Queue, reviewer: str, now: datetime) -> Node | None:
-    """Say how many more decisions of this reviewer count now, and when the next place frees."""
+def room(desks: Queue, reviewer: str, now: datetime, looks: int = 0) -> Node | None:
+    """Say how many more decisions of this reviewer count now, when the next place frees, and which second looks wait."""
     mine = desks.rooms.get(reviewer)
     if mine is None:
         return None
+    if not mine.keys or not mine.active:
+        return notice("amber", f"{reviewer} is not an active reviewer: nothing that is signed here counts.")
     places, frees = mine.places(now), mine.frees(now)
     said = f"{places} of {mine.cap} decisions left for you in this hour, {mine.on_desk} on your desk. "
-    return box("lead", said, word("", "The next place frees ", moment(frees, "until"), ".") if frees else None, tag="p")
+    full = word("", "The next place frees ", moment(frees, "by"), ". ") if frees else None
+    noun = "approval wants" if looks == 1 else "approvals want"
+    again = link("linked", f"{looks} {noun} a second look from you.", page="spotchecks") if looks else None
+    return box("lead", said, full, again, tag="p")
+
+
+def second_looks(now: datetime) -> int:
+    """Count the second looks that this console's reviewer may take."""
+    mine = session.desks().rooms.get(session.reviewer())
+    found = session.answer("wanted", wanted)
+    return sum(one.check.state(now) in OPEN and not why_not_mine(one.check, mine) for one in found)
 
 
 def whose(desks: Queue, item: InboxItem, reviewer: str) -> str:

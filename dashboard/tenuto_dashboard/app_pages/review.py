@@ -9,14 +9,15 @@ from tenuto.documents import ApprovalCard
 from tenuto.errors import TenutoError
 from tenuto.events.base import Event
 from tenuto_projections.inbox import Approval, CastVote, approval
+from tenuto_projections.rulings import ruling_on
 
-from tenuto_dashboard import cards, decisions, pieces, session, signing
+from tenuto_dashboard import before, cards, decisions, pieces, ruled, session, signing
 from tenuto_dashboard.diff import show_diff
 from tenuto_dashboard.live import live
 from tenuto_dashboard.marks import nothing, notice
 from tenuto_dashboard.pages import asked_for, follow
 from tenuto_dashboard.plan import plan_view
-from tenuto_dashboard.sheet import Node, box, moment, show
+from tenuto_dashboard.sheet import Node, box, moment, show, word
 from tenuto_dashboard.signing import Choice, Matter
 
 NAME = "approval"
@@ -61,26 +62,44 @@ def body(found: Approval) -> None:
         show(nothing(cards.UNREADABLE, said), key="unreadable", now=now)
         return
     warning = cards.diverges(card)
-    show(box("stack", warning, cards.verdicts(card)), key="verdicts", now=now)
+    item = found.item
+    ruling = session.answer(f"ruling {item.approval}", lambda connection: ruling_on(connection, item.approval))
+    past = session.answer(f"before {item.approval}", lambda connection: before.earlier(connection, item))
+    known = box("panel", box("panel-body said", word("soft", "Policy"), ruled.sentence(ruling), word("soft", "Before"), before.summary(past, item)))
+    show(box("stack", warning, cards.verdicts(card), known), key="verdicts", now=now)
     planned = bool(card.changes or card.plan_text)
-    places = st.tabs(["Piece by piece", *([f"Plan ({len(card.changes)})"] if planned else []), "Code diff", "Evidence"])
+    plan, earlier = [f"Plan ({len(card.changes)})"] if planned else [], f"Before ({len(past)})"
+    places = st.tabs(["Piece by piece", *plan, "Code diff", "Policy and rules", earlier, "Pull request"])
     with places[0]:
+        choose(found.item.approval)
         looked_at(found.item.approval)
     if planned:
         with places[1]:
             _plan(card)
-    with places[-2]:
+    with places[-4]:
         if card.diff.strip():
             show_diff(card.diff, key="diff")
         else:
             show(nothing("No code changes", "The request carries no diff."), key="diff-none", now=now)
+    with places[-3]:
+        show(box("stack", ruled.said_by_policy(ruling, card), cards.rules(found)), key="evidence", now=now)
+    with places[-2]:
+        follow(show(before.before(past, item), key="before", now=now))
     with places[-1]:
-        show(box("stack", cards.rules(found), cards.pull_request(card)), key="evidence", now=now)
+        show(cards.pull_request(card), key="pull-request", now=now)
+
+
+@live
+def choose(name: str) -> None:
+    """The pieces by name, each with how long it was seen; it follows the reader's eyes, so it is drawn by itself."""
+    found = load(name)
+    if found is not None:
+        pieces.choose(found)
 
 
 @st.fragment
 def looked_at(name: str) -> None:
-    """The pieces: choosing one redraws this part only, and begins its time on screen."""
+    """The piece that is open. It may be long, so it is not drawn again while it is being read."""
     found = load(name)
     if found is not None:
         pieces.open_piece(found)
@@ -103,7 +122,8 @@ def aside(name: str) -> None:
     found, now = load(name), session.now()
     if found is None:
         return
-    pieces.measure(found)
+    if found.item.state_at(now) == "open":
+        pieces.measure(found)
     if not waiting_for_ledger(found):
         form(found)
     meter = pieces.meter(found)

@@ -23,9 +23,16 @@ async function sign(options) {
     response: { clientDataJSON: text(clientDataJSON), authenticatorData: text(authenticatorData), signature: text(signature) } };
 }
 
+function hint(keys) {
+  const shown = document.createElement("span");
+  shown.className = "hint";
+  shown.textContent = keys.replaceAll("+", " + ");
+  return shown;
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const button = parentElement.querySelector("button");
-  button.textContent = data.label;
+  button.replaceChildren(data.label, ...(data.keys ? [hint(data.keys)] : []));
   button.className = `passkey ${data.kind}`;
   button.disabled = data.disabled;
   button.onclick = async () => {
@@ -40,4 +47,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
       button.disabled = data.disabled;
     }
   };
+  const pressed = (event) => {
+    const wanted = event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.shiftKey === data.keys.includes("Shift");
+    if (!wanted || event.altKey || event.repeat || button.disabled || !button.isConnected) return;
+    event.preventDefault();
+    button.click();
+  };
+  if (!data.keys) return;
+  document.addEventListener("keydown", pressed);
+  return () => document.removeEventListener("keydown", pressed);
 }

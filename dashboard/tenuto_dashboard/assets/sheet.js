@@ -28,12 +28,24 @@ function span(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+// A deadline as one reads it aloud: how long, and when by the clock; the day only where it is another one.
+function deadline(at, now) {
+  const left = Math.round(Math.abs(at - now) / 1000), named = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+  const long = left < 60 ? named(left, "second") : left < 3600 ? named(Math.floor(left / 60), "minute")
+    : left < 86400 ? `${named(Math.floor(left / 3600), "hour")} ${named(Math.floor((left % 3600) / 60), "minute")}`
+    : `${named(Math.floor(left / 86400), "day")} ${named(Math.floor((left % 86400) / 3600), "hour")}`;
+  const clock = new Date(at).toISOString(), day = clock.slice(0, 10);
+  const when = `at ${clock.slice(11, 16)} UTC${day === new Date(now).toISOString().slice(0, 10) ? "" : ` on ${day}`}`;
+  return at > now ? `in ${long}, ${when}` : `${long} ago, ${when}`;
+}
+
 function tell(element, now) {
   const at = Number(element.dataset.at), mode = element.dataset.mode, left = (at - now) / 1000;
-  if (mode === "age") element.textContent = span(-left);
+  if (mode === "by") element.textContent = deadline(at, now);
+  else if (mode === "age") element.textContent = span(-left);
   else if (mode === "ago") element.textContent = `${span(-left)} ago`;
   else element.textContent = left > 0 ? `in ${span(left)}` : `${span(-left)} ago`;
-  if (mode === "until") element.classList.toggle("soon", left < 900);
+  if (mode === "until" || mode === "by") element.classList.toggle("soon", left < 900 && left > 0);
 }
 
 function copier(text) {
@@ -53,7 +65,7 @@ function build(node, act) {
   if (typeof node === "string") return document.createTextNode(node);
   if (node.icon) { const drawn = icon(node.icon); if (node.c) drawn.classList.add(...node.c.split(" ")); return drawn; }
   const link = node.go && HREF.test(node.href || "");
-  const element = document.createElement(link ? "a" : TAGS.has(node.t) ? node.t : "span");
+  const element = document.createElement(link ? "a" : node.pick ? "button" : TAGS.has(node.t) ? node.t : "span");
   if (node.c) element.className = node.c;
   if (node.title) element.title = node.title;
   if (node.say) element.setAttribute("aria-label", node.say);
@@ -62,6 +74,11 @@ function build(node, act) {
   if (node.at !== undefined) { element.dataset.at = node.at; element.dataset.mode = node.mode; }
   for (const child of node.k || []) element.append(build(child, act));
   if (node.copy) element.append(copier(node.copy));
+  if (node.pick) {
+    element.type = "button"; element.dataset.key = node.pick;
+    if (node.now) element.setAttribute("aria-current", "true");
+    element.onclick = () => act({ pick: node.pick });
+  }
   if (link) {
     element.href = node.href;
     element.onclick = (event) => {
@@ -72,6 +89,24 @@ function build(node, act) {
   return element;
 }
 
+// J and K (or the arrows) walk the rows of a list, as in a mail program; Enter opens, since a row is a link.
+function walk(root) {
+  if (root.walking) return;
+  root.walking = (event) => {
+    const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+    const inside = root.getRootNode().activeElement?.closest?.(".row, .run");
+    const typing = event.composedPath()[0]?.closest?.("input, textarea, select, [contenteditable], [role=slider], [role=listbox]");
+    if (!root.isConnected) return document.removeEventListener("keydown", root.walking);
+    if (!step || typing || event.ctrlKey || event.metaKey || event.altKey || (event.key.startsWith("Arrow") && !inside)) return;
+    const rows = [...root.querySelectorAll("a.row, a.run")];
+    if (!rows.length) return;
+    const next = inside ? rows.indexOf(inside) + step : 0;
+    event.preventDefault();
+    rows[Math.min(Math.max(next, 0), rows.length - 1)].focus();
+  };
+  document.addEventListener("keydown", root.walking);
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   let root = parentElement.querySelector(".sheet");
   if (!root) { root = document.createElement("div"); root.className = "sheet"; parentElement.append(root); }
@@ -79,9 +114,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const print = JSON.stringify(data.tree);
   if (root.print !== print) {
     const opened = new Map([...root.querySelectorAll("details[data-key]")].map((d) => [d.dataset.key, d.open]));
+    const focus = root.getRootNode().activeElement, scrolled = root.querySelector(".choose")?.scrollTop;
+    const places = () => [...root.querySelectorAll("a, button, summary")], before = places(), place = before.indexOf(focus);
     root.print = print;
     root.replaceChildren(build(data.tree, (where) => setTriggerValue("go", where)));
     for (const d of root.querySelectorAll("details[data-key]")) if (opened.has(d.dataset.key)) d.open = opened.get(d.dataset.key);
+    if (scrolled) root.querySelector(".choose").scrollTop = scrolled; // what was redrawn stays where the reader has it
+    const after = places(), same = (one) => one.dataset.key === focus.dataset.key;
+    if (place >= 0) (focus.dataset.key ? after.find(same) : after.length === before.length && after[place])?.focus?.({ preventScroll: true });
+    if (root.querySelector("a.row, a.run")) walk(root);
   }
   const tick = () => root.querySelectorAll("[data-at]").forEach((element) => tell(element, Date.now() + root.skew));
   tick();

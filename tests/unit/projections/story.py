@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
+from tenuto.approvals.spotcheck import is_drawn
 from tenuto.documents import AlertNote, ApprovalCard, PlannedChange, PullRequest, Reason
 from tenuto.events import (
     AlertAcknowledged,
@@ -20,9 +22,11 @@ from tenuto.events import (
     ApprovalViewed,
     DecisionMade,
     Event,
+    KeyRevoked,
     PasskeyEnrolled,
     PasskeyOffered,
     PasskeyRevoked,
+    PolicyChanged,
     PolicyDecided,
     RecordEquivocation,
     RecordLost,
@@ -34,10 +38,13 @@ from tenuto.events import (
     ReviewerUnbound,
     RunFinished,
     SessionClosed,
+    SpotcheckDrawn,
+    SpotcheckSigned,
     ToolFinished,
     ToolRequested,
     ToolStarted,
 )
+from tenuto.signing import SeedSigner
 
 from tests.reviewing import CONSOLE, committed, listed, shown
 from tests.unit.approvals.authenticator import Authenticator
@@ -111,6 +118,24 @@ def consume(ledger: WrittenLedger, approval: str = "a1", call: str = "c3") -> Ev
     return ledger.write("infra", ApprovalConsumed, approval=approval, digest=DIGEST, call=call)
 
 
+def draw(ledger: WrittenLedger, approval: str = "a1", ticket: str = "0" * 64) -> Event | None:
+    """The router draws for an approval that was spent; a ticket of zeros wants a second look."""
+    spent = [at for at, one in enumerate(ledger.events) if isinstance(one, ApprovalConsumed) and one.approval == approval]
+    if not spent:
+        return None
+    size = len(ledger.entries)
+    return ledger.write("router", SpotcheckDrawn, approval=approval, position=spent[0], size=size, ticket=ticket, drawn=is_drawn(ticket))
+
+
+def look_again(ledger: WrittenLedger, reviewer: str = "eve", finding: str = "disagree", approval: str = "a1") -> Event:
+    return ledger.write(reviewer, SpotcheckSigned, Reason(text=HOSTILE), approval=approval, digest=DIGEST, finding=finding)
+
+
+def refuse_call(ledger: WrittenLedger, rule: str = "error", call: str = "c9") -> Event:
+    ledger.write("infra", ToolRequested, call=call, tool="terraform.destroy", resource="stack", digest=DIGEST)
+    return ledger.write("infra", PolicyDecided, call=call, effect="deny", rules=(rule,), bundle="e" * 64, engine="cedar")
+
+
 def call(ledger: WrittenLedger, tool: str = "terraform.plan", call: str = "c1", run: str = "r1") -> Event:
     asked = ledger.write("infra", ToolRequested, call=call, tool=tool, resource="stack", digest=DIGEST, run=run)
     allowed = ledger.write(
@@ -169,6 +194,14 @@ def purge(ledger: WrittenLedger) -> None:
         ledger.purge(*positions, approval=f"purge-{len(ledger.entries)}")
 
 
+def leave(ledger: WrittenLedger) -> None:
+    """A reviewer comes and goes again: there was a key, and there is none any more."""
+    name = f"zoe-{len(ledger.entries)}"
+    ledger.register(name, "reviewer", name)
+    key = SeedSigner(name, hashlib.sha256(name.encode()).digest()).key_id
+    ledger.write("root", KeyRevoked, subject=name, subject_key_id=key, reason="owner_left")
+
+
 def reopen(ledger: WrittenLedger) -> None:
     ledger.write("infra", SessionClosed, outcome="completed")
     ledger.open("infra")
@@ -211,6 +244,13 @@ MOVES: dict[str, Callable[[WrittenLedger], object]] = {
     "assign other": lambda ledger: assign(ledger, "bob", "a2"),
     "open": lambda ledger: ledger.write("bob", ApprovalOpened, approval="a1", digest=DIGEST),
     "consume": consume,
+    "draw": draw,
+    "look again": look_again,
+    "agree": lambda ledger: look_again(ledger, "eve", "agree"),
+    "own look": lambda ledger: look_again(ledger, "bob", "agree"),
+    "refuse call": refuse_call,
+    "announce": lambda ledger: ledger.write("root", PolicyChanged, old_bundle=None, bundle=DIGEST),
+    "leave": leave,
     "revoke": lambda ledger: ledger.write("eve", ApprovalRevoked, approval="a1", reason="mistake"),
     "alert": alert,
     "acknowledge": lambda ledger: ledger.write("bob", AlertAcknowledged, alert="alert-1"),

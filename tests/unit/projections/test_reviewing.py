@@ -50,7 +50,7 @@ def test_what_nobody_can_take_waits_and_says_so() -> None:
 
 def test_the_room_of_a_reviewer_slides_with_the_hour() -> None:
     decided = tuple(START + timedelta(minutes=number) for number in range(3))
-    room = Room("bob", "bob", (), "", True, 3, 0, decided)
+    room = Room("bob", "bob", (), "", active=True, keys=1, cap=3, on_desk=0, decided=decided)
     now = START + timedelta(minutes=30)
     assert (room.places(now), room.frees(now)) == (0, START + timedelta(hours=1))
     assert (room.places(START + timedelta(hours=1)), room.frees(START + timedelta(hours=1))) == (1, None)
@@ -76,3 +76,9 @@ def test_an_event_that_changes_nothing_about_the_desks_writes_nothing_about_them
     page = [one for page in MemoryFollower(ledger, payloads=False).pages() for one in page][-1:]
     reviewing.apply(connection, page)
     assert [statement for statement in written if not statement.startswith("SELECT")] == []
+
+
+def test_who_has_no_key_any_more_is_still_listed_as_that() -> None:
+    rooms = queue(built(tell("leave"), Reviewing())).rooms
+    assert [room.keys for name, room in rooms.items() if name.startswith("zoe")] == [0]
+    assert rooms["bob"].keys == 1
