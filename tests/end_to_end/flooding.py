@@ -61,7 +61,7 @@ class Change:
         return Action(
             tool="terraform.apply", resource=f"stack:partner-{self.number:03}", digest=hashlib.sha256(address.encode()).hexdigest(),
             subject="terraform.plan", risks=("deletion",) if deletes else ("production",), initiator=initiator, card=card,
-            arguments={"resources": [address]},
+            arguments={"resources": [address], "open_to_world": []},
         )  # fmt: skip
 
     def execute(self) -> Result:
