@@ -10,8 +10,10 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import socket
 import tarfile
+import tempfile
 import urllib.request
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +54,7 @@ class ContainerRange:
         self.base = ""
         self.images: dict[str, Image] = {}
         self._child: Child | None = None
+        self._keys: Path | None = None
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -84,7 +87,10 @@ class ContainerRange:
         if self._child is not None:
             self._child.stop()
             self._child = None
-        run_part("gpgconf", "--kill", "all", environment=self._environment())
+        if self._keys is not None:
+            run_part("gpgconf", "--kill", "all", environment=self._environment())
+            shutil.rmtree(self._keys, ignore_errors=True)
+            self._keys = None
 
     def site(self, **changed: Any) -> Site:
         """The site, with some of its file changed as an operator would change it."""
@@ -159,7 +165,8 @@ class ContainerRange:
         run_part("ip", "-n", self.edge, "link", "set", "lo", "up")
 
     def _make_keys(self) -> None:
-        (self.folder / "gnupg").mkdir(mode=0o700)
+        # The key agent listens on a socket in there, and a socket's path has at most 107 bytes: the scratch folder may lie too deep.
+        self._keys = Path(tempfile.mkdtemp(prefix="range-"))
         quiet = ("--batch", "--quiet", "--pinentry-mode", "loopback")
         for name in (RELEASE_KEY, BASE_KEY, STRANGER):
             self._run("gpg", *quiet, "--passphrase", "", "--quick-generate-key", name, "ed25519", "sign", "0")
@@ -172,7 +179,7 @@ class ContainerRange:
         _write_json(folder / "site.yaml", {"default-docker": {"sigstore": at, "sigstore-staging": at}})
         site = {
             "registry": self.registry, "plain_http": True, "bases": {"base": f"{BASE_KEY}.asc"}, "release_keys": f"{RELEASE_KEY}.asc",
-            "signer": RELEASE_KEY, "edge": self.edge, "egress": {SERVICE: [f"{ALLOWED}:{ALLOWED_PORT}/tcp"]}, "canary_seconds": 0.2,
+            "signer": RELEASE_KEY, "gnupg": str(self._keys), "edge": self.edge, "egress": {SERVICE: [f"{ALLOWED}:{ALLOWED_PORT}/tcp"]}, "canary_seconds": 0.2,
             "fronts": {SERVICE: FRONT}, "health_seconds": 60.0, "investigator": "investigator.pub",
         }  # fmt: skip
         _write_json(self.folder / "site.json", site)
@@ -185,7 +192,7 @@ class ContainerRange:
 
     def _environment(self) -> dict[str, str]:
         home = str(self.folder)
-        return {"PATH": SEARCH_PATH, "GNUPGHOME": str(self.folder / "gnupg"), "HOME": home, "XDG_RUNTIME_DIR": home}
+        return {"PATH": SEARCH_PATH, "GNUPGHOME": str(self._keys or self.folder), "HOME": home, "XDG_RUNTIME_DIR": home}
 
     def _end_containers(self) -> None:
         from ..containers.engine import Engine
