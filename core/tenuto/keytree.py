@@ -77,7 +77,12 @@ class KeyTree:
         return cls({"": root})
 
     def key_for(self, commit: bytes, purpose: bytes = WRAPPING) -> bytes:
-        """Return the key (32 bytes) of the payload with this commitment; raises KeyDestroyed once it was cut out."""
+        """Return the key (32 bytes) of the payload with this commitment; raises KeyDestroyed once it was cut out.
+
+        Raises ValueError for what is too short to be a commitment.
+        """
+        if len(commit) < PATH_BYTES:
+            path_of(commit)
         upper = commit[:_KEPT_BYTES]
         try:
             node = self._kept[upper]

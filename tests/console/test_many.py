@@ -12,7 +12,7 @@ from benchmarks.console import Counted
 from benchmarks.past import FIRST_PENDING, fill
 from tests.console.planted import Planted
 from tests.console.test_decisions import RecordingDoor
-from tests.console.test_pages import door, page  # noqa: F401 - a fixture
+from tests.console.test_pages import page
 
 PENDING, EVENTS = 300, 20_000
 QUERIES_MAX, ROWS_MAX = 16, 220

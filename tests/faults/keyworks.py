@@ -8,7 +8,7 @@ import pytest
 from nacl import bindings
 from tenuto.adapters import keyfiles
 from tenuto.adapters.keytreefile import KeyTreeFile, puncture
-from tenuto.epochs import _shred
+from tenuto.epochs import shred
 from tenuto.founding import found, is_founded
 from tenuto.keytree import KeyDestroyed
 from tenuto.registering import register, rotate
@@ -77,7 +77,7 @@ class Shredding(Work):
 
     def do(self) -> None:
         if 1 in keyfiles.epochs(self.keys):
-            _shred(self.keys / keyfiles.epoch_file(1))
+            shred(self.keys / keyfiles.epoch_file(1))
 
     def end(self) -> object:
         assert keyfiles.load_epoch_secret(self.keys, 2) == self.present

@@ -12,7 +12,7 @@ from time import monotonic
 
 from tests.conftest import Database
 from tests.end_to_end.flood import flooded, review_everything, verify, verify_by_command
-from tests.end_to_end.test_flood import program
+from tests.soak.test_flood_small import program
 
 COUNT = int(os.environ.get("FLOOD_REQUESTS", "200"))
 PER_HOUR = 10

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenuto.documents import (
     DOCUMENTS,
+    Account,
     AlertNote,
     ApprovalCard,
     Arguments,
@@ -44,6 +45,7 @@ EXAMPLES: list[Document] = [
     PolicyQuestion(role="agent", subject="terraform.plan", risks=("iam", "deletion"), initiator="mara"),
     Result(text="ok", values={"seconds": 1.5}),
     AlertNote(sentence="Too many.", figures={"rate": 4.0}),
+    Account(goal="A forged message.", seen="It was refused.", stops=("M27: refused",), lacking=("podman",)),
 ]
 
 

@@ -128,3 +128,9 @@ def test_a_key_bears_so_many_holes_and_no_more(monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_shorter_than_a_path_is_no_commitment(length: int) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         path_of(bytes(length))
+
+
+@pytest.mark.parametrize("commit", [b"", b"\1", b"\1\2", bytes(7)])
+def test_what_is_too_short_to_be_a_commitment_has_no_key(commit: bytes):
+    with pytest.raises(ValueError, match="a commitment has 32 bytes"):
+        KeyTree.whole(bytes(32)).key_for(commit)

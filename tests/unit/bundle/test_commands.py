@@ -65,7 +65,7 @@ def verified(app: typer.Typer, *arguments: object) -> dict[str, Any]:
 def test_a_bundle_is_made_and_says_what_its_receiver_runs(app: typer.Typer, world: World) -> None:
     result = run(app, "bundle", "--run", "r1", "--to", world.path / "b")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "22 events (11 asked, 1 cause, 10 key)" in result.stderr
+    assert "23 events (11 asked, 1 cause, 11 key)" in result.stderr
     shown = verified(app, world.path / "b", "--trust", world.path / "trust.json")
     assert (shown["verified"], shown["trust"], shown["not_done"]) == (True, "given", [4, 5, 9])
     assert [step["step"] for step in shown["steps"]] == list(range(1, 10))
