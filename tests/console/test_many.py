@@ -15,7 +15,7 @@ from tests.console.test_decisions import RecordingDoor
 from tests.console.test_pages import page
 
 PENDING, EVENTS = 300, 20_000
-QUERIES_MAX, ROWS_MAX = 16, 220
+QUERIES_MAX, ROWS_MAX = 20, 220
 """What a page may ask after everything has moved, and how many rows may come back, however many there are."""
 PAGES = ("inbox", "review", "runs", "alerts", "fleet", "integrity")
 

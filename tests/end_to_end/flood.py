@@ -256,7 +256,7 @@ async def _next_title(page: Any, reviewed: Sequence[str]) -> str | None:
 
 async def _decide(page: Any, button: str) -> None:
     """Look at each piece until the console says that it was long enough, then decide with a reason."""
-    decide = page.get_by_role("button", name=button, exact=True)
+    decide = page.get_by_role("button", name=re.compile(rf"^{button}\b"))  # its key stands behind the word
     await decide.wait_for()
     deadline = monotonic() + SECONDS_MAX
     while not await decide.is_enabled():

@@ -76,8 +76,7 @@ class Shredding(Work):
         self.present = keyfiles.load_epoch_secret(self.keys, 2)
 
     def do(self) -> None:
-        if 1 in keyfiles.epochs(self.keys):
-            shred(self.keys / keyfiles.epoch_file(1))
+        shred(self.keys / keyfiles.epoch_file(1))
 
     def end(self) -> object:
         assert keyfiles.load_epoch_secret(self.keys, 2) == self.present

@@ -21,7 +21,8 @@ TABLE: dict[str, str] = {
         keys/storage.key
     """,
     "shredding": """
-        flush folder keys, flush keys/epoch-#.key, unlink keys/epoch-#.key
+        flush folder keys, flush keys/epoch-#.key.destroyed, rename to keys/epoch-#.key.destroyed,
+        unlink keys/epoch-#.key.destroyed
     """,
     "registering": """
         flush folder keys, flush keys/.code-review.seed.new, flush keys/.lena.seed.new,
@@ -52,26 +53,28 @@ TABLE: dict[str, str] = {
         log/tile/#/#.p/#, unlink log/tile/entries/#.p/#, unlink state/staged
     """,
     "rebuilding": """
-        flush folder ., flush folder log, flush folder log.rebuilding, flush folder log.rebuilding/checkpoints,
-        flush folder log.rebuilding/tile, flush folder log.rebuilding/tile/#, flush folder
-        log.rebuilding/tile/#/#.p, flush folder log.rebuilding/tile/entries, flush folder
-        log.rebuilding/tile/entries/#.p, flush folder log/tile/#/#.p, flush folder log/tile/entries, flush
-        folder log/tile/entries/#.p, flush log.rebuilding/.checkpoint.new, flush
+        flush folder ., flush folder log, flush folder log.aside-#, flush folder log.aside-#/tile, flush
+        folder log.aside-#/tile/#, flush folder log.aside-#/tile/#/#.p, flush folder log.rebuilding,
+        flush folder log.rebuilding/checkpoints, flush folder log.rebuilding/tile, flush folder
+        log.rebuilding/tile/#, flush folder log.rebuilding/tile/#/#.p, flush folder
+        log.rebuilding/tile/entries, flush folder log.rebuilding/tile/entries/#.p, flush folder
+        log/tile, flush folder log/tile/#/#.p, flush folder log/tile/entries, flush folder
+        log/tile/entries/#.p, flush log.rebuilding/.checkpoint.new, flush
         log.rebuilding/checkpoints/.#.new, flush log.rebuilding/tile/#/#.p/.#.new, flush
         log.rebuilding/tile/#/.#.new, flush log.rebuilding/tile/entries/#.p/.#.new, flush
-        log.rebuilding/tile/entries/.#.new, mkdir log, mkdir log.aside-#, mkdir log.aside-#/tile, mkdir
+        log.rebuilding/tile/entries/.#.new, mkdir log.aside-#, mkdir log.aside-#/tile, mkdir
         log.aside-#/tile/#, mkdir log.aside-#/tile/#/#.p, mkdir log.rebuilding, mkdir
         log.rebuilding/checkpoints, mkdir log.rebuilding/tile, mkdir log.rebuilding/tile/#, mkdir
-        log.rebuilding/tile/#/#.p, mkdir log.rebuilding/tile/entries, mkdir log.rebuilding/tile/entries/#.p,
-        mkdir log/tile/#/#.p, mkdir log/tile/entries, mkdir log/tile/entries/#.p, mkdir memory/sealer, open
-        log.rebuilding/.checkpoint.new, open log.rebuilding/checkpoints/.#.new, open
+        log.rebuilding/tile/#/#.p, mkdir log.rebuilding/tile/entries, mkdir
+        log.rebuilding/tile/entries/#.p, mkdir log/tile/entries, mkdir log/tile/entries/#.p, mkdir
+        memory/sealer, open log.rebuilding/.checkpoint.new, open log.rebuilding/checkpoints/.#.new, open
         log.rebuilding/tile/#/#.p/.#.new, open log.rebuilding/tile/#/.#.new, open
         log.rebuilding/tile/entries/#.p/.#.new, open log.rebuilding/tile/entries/.#.new, rename to
-        log.aside-#/tile/#/#.p/#, rename to log.rebuilding/checkpoint, rename to log.rebuilding/checkpoints/#,
-        rename to log.rebuilding/tile/#/#, rename to log.rebuilding/tile/#/#.p/#, rename to
-        log.rebuilding/tile/entries/#, rename to log.rebuilding/tile/entries/#.p/#, rename to log/checkpoint,
-        rename to log/tile/#/#.p/#, rename to log/tile/entries/#, rename to log/tile/entries/#.p/#, rmdir
-        log.rebuilding
+        log.aside-#/tile/#/#.p/#, rename to log.rebuilding/checkpoint, rename to
+        log.rebuilding/checkpoints/#, rename to log.rebuilding/tile/#/#, rename to
+        log.rebuilding/tile/#/#.p/#, rename to log.rebuilding/tile/entries/#, rename to
+        log.rebuilding/tile/entries/#.p/#, rename to log/checkpoint, rename to log/tile/#/#.p/#, rename
+        to log/tile/entries/#, rename to log/tile/entries/#.p/#, rmdir log.rebuilding
     """,
     "recording": """
         COMMIT, DELETE FROM chain, DELETE FROM message, DELETE FROM outbox, DELETE FROM refused, INSERT INTO
@@ -105,6 +108,7 @@ TABLE: dict[str, str] = {
 STATEMENTS = "tests/faults/test_statements.py"
 RETENTION = "tests/retention/test_crashes.py"
 PURGE = "tests/end_to_end/test_purge.py"
+NOTIFY = "tests/end_to_end/test_notify.py"
 
 WHO_TESTS: dict[str, str] = {
     "core/tenuto/adapters/keyfiles.py": "founding",
@@ -137,6 +141,8 @@ WHO_TESTS: dict[str, str] = {
     "core/tenuto/supervising.py": "(addresses, written anew at every start)",
     "core/tenuto/trust.py": "founding",
     "projections/tenuto_projections/bundling.py": "bundling",
+    "projections/tenuto_projections/notify/notifying.py": NOTIFY,
+    "projections/tenuto_projections/notify/outbox.py": NOTIFY,
     "projections/tenuto_projections/projection.py": STATEMENTS,
     "projections/tenuto_projections/replay/state.py": "(a database in memory, gone with the command)",
     "projections/tenuto_projections/siem/cursor.py": "exporting",
