@@ -6,6 +6,7 @@ import streamlit as st
 
 from . import session
 from .admission import Admission
+from .live import live
 from .marks import notice
 from .masthead import brand
 from .sheet import Node, box, show, word
@@ -22,6 +23,14 @@ def draw(who: Admission) -> None:
             st.button("Log out", on_click=st.logout, width="stretch")
         else:
             st.button("Log in", type="primary", on_click=st.login, width="stretch")
+    until_admitted(who.state)
+
+
+@live
+def until_admitted(state: str) -> None:
+    """Go on by itself once the ledger says something else, so that nobody has to guess when to load the page again."""
+    if session.admission().state != state:
+        st.rerun()
 
 
 def said(who: Admission, hours: int) -> Node:
