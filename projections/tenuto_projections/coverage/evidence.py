@@ -41,7 +41,7 @@ class Work:
 
 @dataclass
 class Evidence:
-    """All of it, after a prefix of the ledger. `newest` holds the last exercise of each scenario."""
+    """All of it, after a prefix of the ledger. `newest` holds the last exercise of each scenario that could be run."""
 
     newest: dict[str, Exercise] = field(default_factory=dict)
     work: dict[str, Work] = field(default_factory=dict)
@@ -52,14 +52,19 @@ class Evidence:
         self.size = verified.position + 1
         event = verified.event
         if isinstance(event, ExerciseEnded):
-            self.newest[event.scenario] = exercise_of(verified, event)
+            self.note(exercise_of(verified, event))
         elif is_work(verified):
             for ref in event.refs:
                 self.work[ref] = added(self.work.get(ref), verified)
 
+    def note(self, ended: Exercise) -> None:
+        """Take the next exercise that ended. One for which a part was missing says nothing, and takes no older evidence away."""
+        if ended.verdict != "not_run":
+            self.newest[ended.scenario] = ended
+
     def tried(self, ref: str) -> tuple[Exercise, ...]:
-        """The newest exercise of every scenario that tried an id, the newest of them first; those not run are left out."""
-        found = (one for one in self.newest.values() if ref in one.refs and one.verdict != "not_run")
+        """The newest exercise of every scenario that tried an id, the newest of them first."""
+        found = (one for one in self.newest.values() if ref in one.refs)
         return tuple(sorted(found, key=lambda one: -one.position))
 
     def held(self, ref: str) -> tuple[Exercise, ...]:

@@ -85,7 +85,7 @@ def evidence(connection: Connection, size: int) -> Evidence:
     found = Evidence(size=size)
     ended = select(EXERCISE).where(EXERCISE.c.verdict.not_in((ASKED, RUNNING))).order_by(EXERCISE.c.position)
     for row in connection.execute(ended).mappings():
-        found.newest[row["scenario"]] = _exercise(row)
+        found.note(_exercise(row))
     for row in connection.execute(select(WORK)).mappings():
         found.work[row["ref"]] = Work(row["events"], row["at"], row["position"], row["kind"])
     return found

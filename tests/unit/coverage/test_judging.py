@@ -87,6 +87,13 @@ def test_a_break_is_over_when_the_same_attack_is_held_again(ledger: WrittenLedge
     assert state(report(ledger), "M27") == "held"
 
 
+def test_a_part_that_is_missing_today_takes_no_evidence_of_yesterday_away(ledger: WrittenLedger) -> None:
+    ended(ledger, "held", held=("M27",))
+    ended(ledger, "not_run")
+    assert state(report(ledger), "M27") == "held"
+    assert read_model(ledger, 2)[0].newest == evidence_of([ledger.verified()]).newest
+
+
 def test_real_work_counts_as_work_and_what_the_red_team_plays_does_not(ledger: WrittenLedger) -> None:
     decided(ledger, "range-agent")
     assert state(report(ledger), "M4") == "never"
