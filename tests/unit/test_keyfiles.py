@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,20 @@ def test_a_key_is_never_overwritten(folder: Path) -> None:
     with pytest.raises(NotConfigured, match="never overwritten"):
         keyfiles.create_key(folder, "a.seed")
     assert keyfiles.load_key(folder, "a.seed") == made
+
+
+def test_of_many_who_make_a_key_at_once_one_makes_it_and_all_have_the_same(folder: Path) -> None:
+    """Agents start side by side, and each of them wants the key of the home's fingerprints."""
+    for name in (f"{number}.key" for number in range(20)):
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(partial(made_or_told, folder), [name] * 8))) == 1
+    assert not list(folder.glob(".*"))
+
+
+def made_or_told(folder: Path, name: str) -> bytes:
+    with suppress(NotConfigured):
+        return keyfiles.create_key(folder, name)
+    return keyfiles.load_key(folder, name)
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o777])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tenuto.adapters import keyfiles
 from tenuto.errors import NotConfigured
-from tenuto.log.durable import write_durably
+from tenuto.log.durable import in_turn, write_durably
 
 from .scanning import LIVE_CHARACTERS_MIN, SecretScanner
 
@@ -54,8 +54,9 @@ def add_live(home: Path, keys: Path, secret: bytes, live: Live) -> str:
     if len(secret) < LIVE_CHARACTERS_MIN:
         raise NotConfigured(f"A secret of {len(secret)} characters would be found in every text; at least {LIVE_CHARACTERS_MIN}.")
     fingerprint = SecretScanner(fingerprint_key(keys)).fingerprint(secret)
-    entries = load_live(home) | {fingerprint: live}
-    write_durably({home / LIST: json.dumps({name: asdict(one) for name, one in entries.items()}, indent=1).encode()})
+    with in_turn(home):
+        entries = load_live(home) | {fingerprint: live}
+        write_durably({home / LIST: json.dumps({name: asdict(one) for name, one in entries.items()}, indent=1).encode()})
     return fingerprint
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from nacl import bindings
 
 from ..errors import NotConfigured
-from ..log.durable import flush_folder
+from ..log.durable import flush_folder, in_turn
 from ..log.note import NoteSigner
 from ..signing import SEED_BYTES, SeedSigner
 
@@ -33,23 +33,25 @@ def create_folder(folder: Path) -> None:
 def create_key(folder: Path, name: str) -> bytes:
     """Make 32 random bytes, keep them as `name`, and return them; raises NotConfigured when the file is there.
 
-    The file is there whole or not at all, wherever this is interrupted.
+    The file is there whole or not at all, wherever this is interrupted. Processes that make the same key take turns: the
+    first one makes it, the others are told that it is there.
     """
     key = secrets.token_bytes(SEED_BYTES)
     staged = folder / f".{name}.new"
-    staged.unlink(missing_ok=True)  # what an interrupted attempt left; nobody was given it
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(staged, folder / name)  # unlike a rename it never replaces another key
-    except FileExistsError:
-        raise NotConfigured(f"{folder / name} is there already; a key is never overwritten. Move it away first.") from None
-    finally:
-        staged.unlink()
-    flush_folder(folder)
+    with in_turn(folder):
+        staged.unlink(missing_ok=True)  # what an interrupted attempt left; nobody was given it
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(key.hex() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(staged, folder / name)  # unlike a rename it never replaces another key
+        except FileExistsError:
+            raise NotConfigured(f"{folder / name} is there already; a key is never overwritten. Move it away first.") from None
+        finally:
+            staged.unlink()
+        flush_folder(folder)
     return key
 
 

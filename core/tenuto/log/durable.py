@@ -7,10 +7,11 @@ is only durable with its folder. Everything that a log or a witness must not for
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import Busy
@@ -68,6 +69,17 @@ def make_folder(folder: Path, touched: set[Path]) -> None:
         make_folder(folder.parent, touched)
         folder.mkdir(exist_ok=True)
         touched.add(folder.parent)
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock: processes that read, change and write what is in it take turns. It ends with its process at the latest."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_flushed(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -186,6 +187,14 @@ def test_the_list_of_secrets_in_use_holds_none_of_them(tmp_path: Path) -> None:
     (tmp_path / "live-secrets.json").write_text("[]")
     with pytest.raises(NotConfigured, match="no list"):
         load_live(tmp_path)
+
+
+def test_secrets_that_are_put_on_the_list_at_once_are_all_on_it(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir(mode=0o700)
+    secrets = [f"{PASSWORD}-{number}".encode() for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda secret: add_live(tmp_path, tmp_path / "keys", secret, Live("x")), secrets))
+    assert load_live(tmp_path).keys() == set(added)
 
 
 class Rotating:
