@@ -23,7 +23,7 @@ up: $(STAMP) ## Run all processes on this machine until Ctrl-C
 	@$(BIN)/tenuto up $(ARGS)
 
 test: $(PARTS) ## Run the whole test suite (ARGS are handed to pytest)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope $(ARGS)
 
 soak: $(PARTS) ## Run the long tests: simulated worlds and real parts under fire (SOAK_MINUTES=10 for each, SIMULATION_SEED)
 	@SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -s --timeout=0 tests/soak $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,22 +14,18 @@ from tenuto.embedded import EmbeddedBroker, EmbeddedPostgres
 from tenuto.migrating import migrate
 
 TEMPLATE = "tenuto_template"
-HERE = Path(__file__).parent
-ON_ONE_WORKER = frozenset({"fire", "contracts", "console", "interop", "opa", "infrastructure", "containers"})
-"""Folders whose tests share a part that takes long to start: an Apache Kafka, a console, programs that are built."""
 _NUMBERS = count()
 # Nothing here asserts how long it takes: on a busy machine an example may need longer than the 200 ms that hypothesis grants.
 settings.register_profile("untimed", settings(), deadline=None)
 settings.load_profile("untimed")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side (`make test` does), a file is never split, and neither is what shares such a part."""
-    for item in items:
-        place = item.path.relative_to(HERE).with_suffix("")
-        group = place.parts[0] if place.parts[0] in ON_ONE_WORKER else place.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run side by side, what shares a part runs on one worker."""
+    from tests.spreading import GroupsOnOneWorker  # only where tests run side by side
+
+    return GroupsOnOneWorker(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @dataclass(frozen=True, slots=True)
