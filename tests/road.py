@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Self, TypeVar
 
+from tenuto import recorder as recording
 from tenuto.adapters import keyfiles
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.documents import Reason
@@ -41,8 +42,9 @@ from tests.conftest import Database
 from tests.reviewing import shown
 
 ORIGIN = "tenuto.test/road"
-SECONDS_MAX = 60.0
+SECONDS_MAX = 120.0
 PAUSE_SECONDS = 0.005
+CLOSING_SECONDS, AT_REST_SECONDS = 20.0, 1.0
 OWN_PEOPLE = (Enrolment("ingest", "ingest", "operations"),)
 
 Part = TypeVar("Part")
@@ -66,7 +68,7 @@ class Road:
             stack.callback(lambda: self.broker.stop())
             kafka = self.broker.start().bootstrap
             self.settings = self.settings.model_copy(update={"kafka": kafka})
-            self.bus.ensure_topics({EVENTS_TOPIC: 2})
+            patiently(lambda: self.bus.ensure_topics({EVENTS_TOPIC: 2}))
             witness = stack.enter_context(open_witness(self.settings, 0))
             self.settings = self.settings.model_copy(update={"witness_url": witness.address})
             self.sealer = stack.enter_context(open_sealer(self.settings))
@@ -108,7 +110,8 @@ class Road:
         thread = threading.Thread(target=work, name="road")
         thread.start()
         try:
-            yield
+            with closing_within(CLOSING_SECONDS):
+                yield
         finally:
             stop.set()
             thread.join()
@@ -117,8 +120,8 @@ class Road:
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Nothing moves in the block; authors may go on recording."""
-        with self.turn:
+        """Nothing moves in the block; authors may go on recording, and close without waiting for what cannot come."""
+        with self.turn, closing_within(AT_REST_SECONDS):
             yield
 
     def let_ingest_die_and_come_back(self) -> None:
@@ -135,7 +138,7 @@ class Road:
         """Start it again at the same address, empty; the events topic is made anew, as a supervisor does."""
         port = int((self.settings.kafka or "").rpartition(":")[2])
         self.broker = EmbeddedBroker(self.home / "broker", port).start()
-        self.bus.ensure_topics({EVENTS_TOPIC: 2})
+        patiently(lambda: self.bus.ensure_topics({EVENTS_TOPIC: 2}))
 
     def register(self, *people: Enrolment) -> list[str]:
         """Register authors by events that the root signs; returns the names of those who are new."""
@@ -177,6 +180,16 @@ class Road:
             reader.close()
 
 
+@contextmanager
+def closing_within(seconds: float) -> Iterator[None]:
+    """How long a recorder that closes waits for its last receipts; on a busy machine they may need more than its 5 s."""
+    before, recording.CLOSE_SECONDS = recording.CLOSE_SECONDS, seconds
+    try:
+        yield
+    finally:
+        recording.CLOSE_SECONDS = before
+
+
 def next_message(recorder: Recorder) -> Delivered:
     """The next message in an author's inbox, waiting through a broker that is away."""
     assert recorder.mailbox is not None
@@ -210,6 +223,17 @@ def answer(
             ApprovalSigned, document=Reason(text="Looked at it."), decision=decision, coverage=coverage, **about
         ),
     )
+
+
+def patiently(call: Callable[[], Part]) -> Part:
+    """Repeat what a part that is only slow to answer makes Busy."""
+    deadline = monotonic() + SECONDS_MAX
+    while True:
+        try:
+            return call()
+        except Busy:
+            if monotonic() > deadline:
+                raise
 
 
 def until(found: Callable[[], Part | None]) -> Part:

@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tenuto.embedded.child import LOOPBACK, free_port
 from tenuto.errors import TenutoError
 
 from .artifact import Service
@@ -26,7 +26,6 @@ PROBE_SECONDS_MAX = 2.0
 PROBE_PAUSE_SECONDS = 0.1
 PROBE_BYTES_MAX = 65_536
 STOP_SECONDS_MAX = 5.0
-LOOPBACK = "127.0.0.1"
 
 
 class Unhealthy(TenutoError):
@@ -58,7 +57,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}  # ours to reap while this pr
 
 def start_service(service: Service, folder: Path, digest: str) -> Running:
     """Start the service of a release on a free loopback port; it may still be starting when this returns."""
-    port = _free_port()
+    port = free_port()
     with (folder.parent / f"{digest}.log").open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-I", "-B", str(folder / service.entry)],
@@ -142,12 +141,6 @@ def _wrong_with(body: bytes, version: str) -> str | None:
         found = answer.get("version") if isinstance(answer, dict) else None
         return f"the version is {found!r:.60} and should be {version!r}."
     return None
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        return int(listener.getsockname()[1])
 
 
 def _start_time(pid: int) -> int | None:

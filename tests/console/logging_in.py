@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tenuto.approvals.identities import identity_of
+from tenuto.embedded.child import free_port
 from tenuto.events import ApprovalSigned, Event, PasskeyEnrolled, ReviewerBound
 from tenuto_projections.inbox import Approval, approval
 
 from tests.console.planted import Planted
 from tests.console.proxy import proxied
-from tests.console.running import Console, free_port, running_console
+from tests.console.running import Console, running_console
 
 SECONDS_MAX = 120.0
 ADMIN, CONSOLE = "ida", "console"

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-SECONDS_MAX = 60
+SECONDS_MAX = 120
 
 
 def page(name: str, **query: str) -> AppTest:

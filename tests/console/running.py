@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tenuto.documents import Reason
+from tenuto.embedded.child import free_port
 from tenuto.events import Event
 from tenuto.header import decode, encode
 from tenuto.settings import Settings
@@ -111,13 +111,6 @@ def find_browser() -> str | None:
     """Return the path of a Chromium, or None."""
     named = os.environ.get("CHROMIUM")
     return named or next((found for name in BROWSERS if (found := shutil.which(name))), None)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_healthy(console: Console, process: subprocess.Popen[bytes]) -> None:

@@ -18,7 +18,7 @@ from tests.console import hostile, story
 from tests.console.planted import Planted, digest
 from tests.console.running import Console
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 120.0
 WINDOW = {"width": 1440, "height": 900}
 BROKEN = re.compile("Traceback|Error:|Exception|Uncaught|Page not found|This app has encountered an error")
 WAITING = "worker-scale-1"

@@ -29,6 +29,6 @@ def test_fetching_what_a_notification_links_to_signs_nothing_and_decides_nothing
         notice = Notice(id="n", reason=reason, person="lena", about=WAITING, position=1, at=datetime.now(UTC))
         link = link_of(notice, console.url)
         for address in (link, f"{link}{'&' if '?' in link else '?'}decision=approve"):
-            with urlopen(Request(address, method=method), timeout=30) as answer:
+            with urlopen(Request(address, method=method), timeout=60) as answer:
                 assert answer.status == 200
     assert state() == before

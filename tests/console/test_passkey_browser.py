@@ -17,16 +17,17 @@ from uuid import UUID
 
 import pytest
 from tenuto.approvals.passkeys import PasskeyRefused, Passkeys
+from tenuto.embedded.child import free_port
 from tenuto.events import ApprovalSigned, PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
 from tenuto.keyring import Key
 from tenuto.settings import Settings
 from tenuto_dashboard.commands import command_line
 
-from tests.console.running import ROOT, free_port
+from tests.console.running import ROOT
 from tests.doubles import START
 
 SCRIPT = Path(__file__).with_name("passkey_app.py")
-SECONDS_MAX = 60.0
+SECONDS_MAX = 120.0
 ORIGIN, CONSOLE = "tenuto.test/log", Key("console", "k", b"", "console", "operations", insecure_demo=False, since=0)
 ADMIN = Key("ida", "k", b"", "administrator", "ida", insecure_demo=False, since=0)
 

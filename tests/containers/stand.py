@@ -18,7 +18,7 @@ from tests.unit.agents.doubles import START, RecordingRecorder, World
 
 __all__ = ["LEAK", "RUN", "SERVICE", "Stand", "until"]
 RUN = "run-1"
-SECONDS_MAX = 60.0
+SECONDS_MAX = 120.0
 
 
 class Stand(ShopOnRange):

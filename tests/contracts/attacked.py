@@ -24,7 +24,7 @@ from tenuto.settings import EVENTS_TOPIC
 from tenuto.verification import Verified
 from tenuto.wiring import open_policy, open_recorder
 
-from tests.road import SECONDS_MAX, Road, look, until
+from tests.road import AT_REST_SECONDS, SECONDS_MAX, Road, closing_within, look, until
 
 AGENT, CONSOLE = "infrastructure", "console"
 HONEST, OTHER, WARDEN = "lena", "otto", "warden"
@@ -90,7 +90,7 @@ class Siege:
 
     def close(self) -> None:
         """Close all doors at once: one whose key was revoked waits for a receipt that does not come."""
-        with ThreadPoolExecutor(len(self.doors)) as closing:
+        with closing_within(AT_REST_SECONDS), ThreadPoolExecutor(len(self.doors)) as closing:
             list(closing.map(Recorder.close, self.doors.values()))
 
     def open_gate(self, author: str = AGENT, patience: Patience | None = None) -> Gate:

@@ -32,7 +32,7 @@ from tenuto.bus import (
 )
 from tenuto.errors import Busy, NotConfigured, TenutoError
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 90.0
 _NUMBERS = count()
 # Values that Apache Kafka tests its own partitioner with (UtilsTest.testMurmur2).
 JAVA_MURMUR2 = {

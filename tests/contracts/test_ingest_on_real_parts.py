@@ -41,7 +41,7 @@ class Plant:
         for one in records:
             key = b"rubbish" if isinstance(one, bytes) else one.event.session.bytes
             self.publisher.publish(self.topic, key, one if isinstance(one, bytes) else one.record)
-        self.publisher.flush(10)
+        self.publisher.flush(60)
 
     def ingest(self, *partitions: int) -> tuple[Ingest, PostgresLedger]:
         url = self.database.url("tenuto_ingest")
@@ -125,7 +125,7 @@ def test_two_ingests_share_the_partitions_while_keys_change(plant: Plant) -> Non
         stop.wait(0.05)
     stop.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert failures == []
     events = [one.event for one in check_ledger(reader, TRUST, storage_key=STORAGE_KEY)]
     assert not any(isinstance(event, (RecordGap, RecordEquivocation)) for event in events)

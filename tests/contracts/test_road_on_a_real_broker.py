@@ -20,7 +20,7 @@ from tenuto.spool import Spool
 
 from tests.unit.door.mini_ledger import Road
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 class ListedKafka(KafkaBus):

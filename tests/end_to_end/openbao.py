@@ -89,6 +89,6 @@ class OpenBao:
     def _call(self, method: str, path: str, values: dict[str, Any] | None) -> dict[str, Any]:
         body = None if values is None else json.dumps(values).encode()
         request = urllib.request.Request(f"{self.address}/v1/{path}", body, {"X-Vault-Token": ROOT_TOKEN}, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()
         return json.loads(text) if text else {}

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 from tests.end_to_end.conftest import SECONDS_MAX, environment
 
-GONE_SECONDS_MAX = 60.0
+GONE_SECONDS_MAX = 120.0
 
 
 class Running:

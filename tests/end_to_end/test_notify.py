@@ -24,7 +24,7 @@ from tenuto.router import Router
 from tenuto.wiring import open_follower, open_gate
 
 from tests.conftest import Database
-from tests.road import Road, until
+from tests.road import SECONDS_MAX, Road, until
 from tests.unit.notify.conftest import authority, certificate, mail, web  # noqa: F401 - fixtures
 from tests.unit.notify.receivers import MailServer, WebReceiver
 from tests.unit.siem.receiver import Authority
@@ -114,18 +114,19 @@ def test_a_reviewer_and_an_initiator_are_told_once_by_a_process_that_reads_heade
             assert verified["data"]["link"] == f"https://console.example/review?approval={asked.approval}"
             assert b"queue" not in posted.body, "what the card says is a payload"
             assert "queue" not in mail.letters()[0]["text"]
-            assert roles_in_use(database) == {"tenuto_notifier"}
+            assert until(lambda: roles_in_use(database) or None) == {"tenuto_notifier"}
+            until(lambda: noted(road) or None)  # a kill between the sending and its note sends again, under the same id
             process.send_signal(signal.SIGKILL)
         with road.recorder("otto") as otto:
             fields = {"run": asked.run, "cause": (asked.id,), "approval": asked.approval, "digest": asked.digest}
             otto.record(ApprovalSigned, document=Reason(text="Not today."), decision="deny", **fields)
-            otto.flush(30)
+            otto.flush(SECONDS_MAX)
         with notifier(road, file) as process:
             until(lambda: len(mail.letters()) > 1 or None)
             size = road.size()
             until(lambda: (notifications(road.settings) or {}).get("seen", 0) >= size or None)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(SECONDS_MAX) == 0
         told = [(letter["to"], subject_of(letter)) for letter in mail.letters()]
         assert told == [
             (["lena@example.com"], "Tenuto: A request is yours to review."),
@@ -134,6 +135,12 @@ def test_a_reviewer_and_an_initiator_are_told_once_by_a_process_that_reads_heade
         assert len(web.posted) == 1
         assert (notifications(road.settings) or {})["unreachable"] == ["otto"]
         assert road.size() == size, "a notifier writes nothing into the ledger"
+
+
+def noted(road: Road) -> bool:
+    """Whether the notifier has noted that each channel took its letter."""
+    channels = (notifications(road.settings) or {}).get("channels", {})
+    return len(channels) == 2 and all(channel["last_sent"] is not None for channel in channels.values())
 
 
 def subject_of(letter: dict[str, Any]) -> str:

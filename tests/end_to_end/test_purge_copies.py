@@ -55,7 +55,7 @@ PEOPLE = (
     Enrolment("infrastructure", "agent", "team"), Enrolment("keeper", "keeper", "kay"),
     Enrolment("bob", "reviewer", "bob"), Enrolment("eve", "reviewer", "eve"), Enrolment("console", "console", "operations"),
 )  # fmt: skip
-SECONDS_MAX = 60.0
+SECONDS_MAX = 120.0
 
 
 @pytest.fixture

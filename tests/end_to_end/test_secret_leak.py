@@ -55,7 +55,7 @@ def road(tmp_path: Path, database: Database) -> Iterator[Road]:
 
 
 def log_in(shop: EmbeddedPostgres, password: str) -> None:
-    psycopg.connect(shop.url_of("postgres", "shop", password), connect_timeout=10).close()
+    psycopg.connect(shop.url_of("postgres", "shop", password), connect_timeout=60).close()
 
 
 def test_the_leaked_password_is_rotated_and_its_payload_purged(road: Road, bao: OpenBao, shop: EmbeddedPostgres) -> None:

@@ -29,10 +29,10 @@ def test_every_record_again_one_by_one_and_in_whole_batches_adds_nothing(plant: 
                     kept = all_records(reader)
                     for record in kept[:: max(1, len(kept) // 20)]:
                         publisher.publish(EVENTS_TOPIC, record.key, record.value)
-                        publisher.flush(30)
+                        publisher.flush(60)
                     for record in kept:
                         publisher.publish(EVENTS_TOPIC, record.key, record.value)
-                    publisher.flush(30)
+                    publisher.flush(60)
                     identity, end = reader.partition_identity(), reader.end_offset()
                     assert end >= 2 * len(kept)
                 until(lambda identity=identity, end=end: tracked(plant, identity) == end, "ingest to read it all", plant)

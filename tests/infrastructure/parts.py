@@ -147,7 +147,7 @@ class KeyKeeper:
 
 def call(port: int, method: str, path: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
     """One HTTP request on loopback."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()

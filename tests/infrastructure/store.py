@@ -70,7 +70,7 @@ class Place:
         sent = {"Authorization": f"Basic {proof}", **{name.replace("_", "-"): value for name, value in headers.items()}}
         if method == "POST" and "Content-MD5" not in sent:
             sent["Content-MD5"] = base64.b64encode(hashlib.md5(body).digest()).decode()
-        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=30)
+        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=60)
         try:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()

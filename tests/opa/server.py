@@ -17,7 +17,7 @@ from tests.interop.foreign import build, find_go
 
 HERE = Path(__file__).parent / "go"
 PACKAGE = "github.com/open-policy-agent/opa"
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 90.0
 
 
 def built_opa() -> Path:
@@ -79,5 +79,5 @@ class OpaServer:
         request = urllib.request.Request(
             self.address + path, None if body is None else body.encode(), {"Content-Type": "text/plain"}, method=method
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             answer.read()

@@ -111,6 +111,6 @@ def resend(road: Road, readers: Sequence[TopicReader]) -> None:
             for record in reader.poll(20, 2000):
                 publisher.publish(EVENTS_TOPIC, record.key, record.value)
                 sent += 1
-    publisher.flush(10)
+    publisher.flush(60)
     publisher.close()
     assert sent > 10

@@ -10,7 +10,7 @@ from tenuto.adapters.postgres import PostgresLedger, open_datastore
 
 from tests.conftest import Database
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 90.0
 
 
 class RealSession(PostgresLedger):

@@ -119,4 +119,4 @@ def test_both_signals_of_an_orderly_end_raise_the_flag(number: signal.Signals) -
     flag = stop_flag()
     assert not flag.is_set()
     os.kill(os.getpid(), number)
-    assert flag.wait(10)
+    assert flag.wait(60)

@@ -40,7 +40,7 @@ def process(time: Time) -> Iterator[Telemetry]:
 
 def health(process: Telemetry) -> tuple[int, dict[str, Any]]:
     try:
-        with urlopen(f"{process.address}/healthz", timeout=10) as answer:
+        with urlopen(f"{process.address}/healthz", timeout=60) as answer:
             return answer.status, json.load(answer)
     except HTTPError as error:
         with error:
@@ -48,7 +48,7 @@ def health(process: Telemetry) -> tuple[int, dict[str, Any]]:
 
 
 def metrics(process: Telemetry) -> str:
-    with urlopen(f"{process.address}/metrics", timeout=10) as answer:
+    with urlopen(f"{process.address}/metrics", timeout=60) as answer:
         return answer.read().decode()
 
 

@@ -11,11 +11,13 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
@@ -29,6 +31,9 @@ POLL_SECONDS = 0.02
 LOCK_SECONDS_MAX = 20.0  # longer than any grace below, so that a predecessor that is still stopping is waited for
 GRACE_SECONDS = 10.0
 LOG_TAIL_LINES = 12
+_PORT_MIN = 10_240  # below it lie the ports that people give to services
+_DRAWS_MAX = 100
+_GIVEN_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -122,7 +127,8 @@ class Child:
     def wait_until(self, answers: Callable[[], bool], seconds: float) -> None:
         """Block until `answers()`; PartFailed when the child ends first or `seconds` pass. Stops it on failure."""
         deadline = time.monotonic() + seconds
-        while not answers():
+        # Whether it runs is asked after it answered: what answers at its port may be another program that was quicker.
+        while not answers() or not self.running():
             if not self.running():
                 self.stop()
                 raise PartFailed(f"{self._name} ended with code {self._guard.returncode}.{self._tail()}")
@@ -187,11 +193,28 @@ class DirectoryLock:
 
 
 def free_port() -> int:
-    """Return a TCP port that was free on loopback a moment ago; who binds it may still lose the race."""
+    """Return a TCP port that was free on loopback a moment ago; who binds it may still lose the race, though hardly ever.
+
+    Drawn from below the range out of which the kernel gives each outgoing connection a port: whoever takes seconds to start
+    would lose a port of that range to any connection that somebody opens meanwhile. Where nothing lies below it, from it.
+    """
+    first = _first_given_out()
+    for _ in range(_DRAWS_MAX if first > _PORT_MIN else 0):
+        port = _PORT_MIN + secrets.randbelow(first - _PORT_MIN)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((LOOPBACK, port))
+            return port
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return int(probe.getsockname()[1])
+
+
+def _first_given_out() -> int:
+    """The first port that the kernel gives to outgoing connections (ip(7)); 0 where it does not say."""
+    try:
+        return int(_GIVEN_OUT.read_text("ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def demand_free(port: int, part: str) -> None:

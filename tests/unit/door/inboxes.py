@@ -22,7 +22,7 @@ def sent(road: Road, folder: Path, *texts: str, to: str = "bob", author: str = "
     """Let a whole session of `author` send these messages; at the end they are in the inbox of `to`."""
     with road.at_work(folder, author) as recorder:
         messages = [recorder.send(to, "test.note", Reason(text=text)) for text in texts]
-        recorder.flush(20)
+        recorder.flush(60)
     road.carry()
     return messages
 

@@ -183,7 +183,7 @@ class Road:
         """A recorder that is not open yet."""
         recorder = Recorder(
             signer=signer(author), trust=TRUST, publisher=self.bus.publisher(), spool=spool, clock=self.clock,
-            new_id=new_uuid7, receipt_seconds=20.0,
+            new_id=new_uuid7, receipt_seconds=60.0,
         )  # fmt: skip
         if receipts:
             recorder.mailbox = self.mailbox(author, spool)

@@ -156,7 +156,7 @@ def test_a_forged_receipt_is_ignored(road: Road, tmp_path: Path) -> None:
 
 def test_a_refusal_that_ingest_did_not_write_is_ignored(road: Road, tmp_path: Path) -> None:
     with road.at_work(tmp_path) as alice:
-        alice.flush(10)
+        alice.flush(60)
         with road.turn:
             road.sign("mira", "session.opened", software="direct/1")
             event = alice.decision("comment", subject="commit", subject_digest="0" * 64, model="m")
@@ -183,12 +183,12 @@ def test_a_refusal_of_a_record_that_is_not_ours_changes_nothing(road: Road, tmp_
 
 def test_what_was_refused_goes_on_record_by_the_receiver(road: Road, tmp_path: Path) -> None:
     with road.at_work(tmp_path, "bob") as bob:
-        bob.flush(10)
+        bob.flush(60)
         with road.turn:
             event = road.sign("alice", MessageSent, **message_fields(to="mira"))
             deliver(road, "bob", forge(road))
         while "message.refused" not in road.kinds("bob"):
-            bob.flush(10)
+            bob.flush(60)
         refused = next(event for event in road.events("bob") if event.kind == "message.refused")
         assert (refused.reason, refused.cause) == ("not_addressed", (event.id,))
         assert headers.decode(road.ledger.entries[refused.position].state[:-64]) == event

@@ -76,7 +76,7 @@ def test_several_threads_may_wait_on_one_mailbox(road: Road, tmp_path: Path) -> 
         for _ in range(3):
             bob.wait(bob.record(DecisionMade, subject="commit", subject_digest="0" * 64, model="m", verdict="comment"))
         alice.send("bob", "test.note", Reason(text="hello"))
-        waiting.join(20)
+        waiting.join(60)
         assert [from_payload(one.payload, Reason).text for one in got if one] == ["hello"]
 
 
@@ -113,7 +113,7 @@ def test_receipts_are_kept_up_to_their_limit(monkeypatch: pytest.MonkeyPatch, ro
     monkeypatch.setattr("tenuto.mailbox.RECEIPTS_KEPT_MAX", 2)
     with road.at_work(tmp_path) as alice:
         events = [alice.decision("comment", subject="commit", subject_digest="0" * 64, model="m") for _ in range(3)]
-        alice.flush(20)
+        alice.flush(60)
         assert alice.mailbox is not None
         assert [alice.mailbox.verdict(event.id) is not None for event in events] == [False, True, True]
         with pytest.raises(Refused, match="too long ago"):

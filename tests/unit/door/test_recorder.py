@@ -108,7 +108,7 @@ def test_after_an_outage_everything_arrives_in_order_and_once(tmp_path: Path) ->
             say(alice, number)
         assert alice.lag().events >= 19
         road.bus.away = False
-        alice.flush(20)
+        alice.flush(60)
         assert alice.lag().events == 0
     assert spoken(road) == list(range(20))
 
@@ -139,7 +139,7 @@ def test_what_a_killed_process_left_goes_out_before_the_next_session(tmp_path: P
     road = Road(partitions=1)
     with road.at_work(tmp_path) as alice:
         alice.wait(say(alice, 3))
-        alice.flush(10)
+        alice.flush(60)
     assert spoken(road) == [0, 1, 2, 3]
     sessions = {event.session: event.seq for event in road.events("alice")}
     assert list(sessions.values()) == [3, 2]
@@ -212,7 +212,7 @@ def test_a_full_spool_blocks_the_caller_until_there_is_room(tmp_path: Path, capl
             assert caller.is_alive()
         road.bus.away = False
         with road.carrying():
-            caller.join(30)
+            caller.join(60)
         assert not caller.is_alive()
     assert spoken(road) == list(range(6))
 
@@ -240,7 +240,7 @@ def test_a_record_that_the_ledger_refused_is_not_waited_for_and_not_sent_again(t
                 alice.wait(event)
         refusal = headers.decode(road.ledger.entries[caught.value.position].state[:-64])
         assert (refusal.kind, refusal.author) == ("record.refused", "ingest")
-        alice.flush(10)
+        alice.flush(60)
     assert [event.kind for event in road.events("ingest")].count("record.refused") == 1
 
 
@@ -256,7 +256,7 @@ def test_the_lag_is_the_age_of_the_oldest_event_without_receipt(tmp_path: Path) 
         road.clock.advance(90)
         assert alice.lag().oldest_seconds == 90
         with road.carrying():
-            alice.flush(20)
+            alice.flush(60)
         assert (alice.lag().events, alice.lag().bytes, alice.lag().oldest_seconds) == (0, 0, 0.0)
 
 
@@ -264,7 +264,7 @@ def test_without_a_mailbox_nothing_is_waited_for_and_everything_is_kept(tmp_path
     road = Road()
     with opened(road, Spool(tmp_path / "a.db"), receipts=False) as alice:
         event = say(alice, 1)
-        alice.flush(20)
+        alice.flush(60)
         assert published(road) == [1]
         with pytest.raises(NotConfigured, match="no mailbox"):
             alice.wait(event)
@@ -308,7 +308,7 @@ def test_a_tool_call_is_on_record_before_the_tool_is_touched(tmp_path: Path) -> 
         with alice.tool("shell", "build-host", arguments={"command": "make"}, run="run-1") as call:
             assert road.kinds("alice")[-2:] == ["tool.requested", "tool.started"]
             call.finish("all built", files=3)
-        alice.flush(10)
+        alice.flush(60)
         requested, started, finished = road.events("alice")[1:]
         assert (requested.call, started.call, finished.call) == (call.call,) * 3
         assert requested.digest == started.digest
@@ -325,7 +325,7 @@ def test_an_error_in_a_tool_call_is_recorded_and_goes_on(tmp_path: Path, error: 
     with road.at_work(tmp_path) as alice:
         with pytest.raises(type(error)), alice.tool("shell", "build-host"):
             raise error
-        alice.flush(10)
+        alice.flush(60)
         assert (road.events("alice")[-1].kind, road.events("alice")[-1].why) == ("tool.failed", why)
 
 
@@ -334,7 +334,7 @@ def test_an_interrupted_tool_call_has_an_unknown_outcome(tmp_path: Path) -> None
     with road.at_work(tmp_path) as alice:
         with pytest.raises(KeyboardInterrupt), alice.tool("shell", "build-host"):
             raise KeyboardInterrupt
-        alice.flush(10)
+        alice.flush(60)
         assert road.kinds("alice")[-1] == "tool.unknown"
 
 
@@ -362,7 +362,7 @@ def test_a_decorated_function_is_on_record_and_otherwise_the_same(tmp_path: Path
         assert (count("acme", since=Path("x")), count.__doc__) == (7, "Count orders.")
         with pytest.raises(LookupError):
             count("nobody")
-        alice.flush(10)
+        alice.flush(60)
         assert road.kinds("alice")[1:] == ["tool.requested", "tool.started", "tool.finished"] + [
             "tool.requested", "tool.started", "tool.failed",
         ]  # fmt: skip
@@ -392,6 +392,6 @@ def test_a_dead_thread_of_the_recorder_stops_its_caller(tmp_path: Path) -> None:
     with road.at_work(tmp_path) as alice:
         alice.wait(say(alice))
         alice._drain.stop()
-        alice._threads[0].join(10)
+        alice._threads[0].join(60)
         with pytest.raises(RuntimeError, match="nothing would reach the ledger"):
             say(alice)

@@ -163,7 +163,7 @@ def test_the_loss_is_the_first_event_of_the_next_life(tmp_path: Path) -> None:
     alice = road.recorder("alice", spool)
     with road.carrying():
         alice.open("test/1", losses)
-        alice.flush(20)
+        alice.flush(60)
         alice.close()
     assert road.kinds("alice") == ["session.opened", "record.lost", "session.closed"]
     (lost,) = [event for event in road.events("alice") if isinstance(event, RecordLost)]

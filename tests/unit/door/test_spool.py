@@ -113,7 +113,7 @@ def test_a_receipt_makes_room_and_wakes_who_waits_for_it(tmp_path: Path) -> None
     waiter = threading.Thread(target=lambda: woken.append(spool.wait_for_room(100, 30)))
     waiter.start()
     spool.remove(first.event)
-    waiter.join(30)
+    waiter.join(60)
     assert woken == [True]
     assert spool.waiting() == (0, 0)
     spool.close()

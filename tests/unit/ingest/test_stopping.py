@@ -179,7 +179,7 @@ def test_it_runs_until_it_is_told_to_stop(place: Place) -> None:
             break
         threading.Event().wait(0.01)
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert place.session(author) == [0, 1, 2]
 

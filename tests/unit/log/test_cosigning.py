@@ -48,7 +48,7 @@ class Slow:
 
     def add_checkpoint(self, request: AddCheckpoint) -> bytes:
         self.asked += 1
-        assert self.release.wait(30)
+        assert self.release.wait(120)
         return self._witness.add_checkpoint(request)
 
 

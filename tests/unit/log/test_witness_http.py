@@ -56,7 +56,7 @@ def client(server: WitnessServer) -> HttpWitness:
 def exchange(
     server: WitnessServer, method: str, path: str, body: bytes | None = None, **headers: str
 ) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=60)
     try:
         connection.request(method, path, body, {"Connection": "close"} | headers)
         response = connection.getresponse()
@@ -159,7 +159,7 @@ def answering(answer: bytes) -> tuple[socket.socket, HttpWitness, Thread]:
 
     thread = Thread(target=answer_once)
     thread.start()
-    return listener, HttpWitness(f"http://127.0.0.1:{listener.getsockname()[1]}", COSIGNER.vkey, seconds=2), thread
+    return listener, HttpWitness(f"http://127.0.0.1:{listener.getsockname()[1]}", COSIGNER.vkey, seconds=60), thread
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ def test_a_strange_answer_becomes_a_refusal_or_busy(answer: bytes, outcome: type
     listener, client, thread = answering(answer)
     with listener, pytest.raises(outcome, match=sentence):
         client.add_checkpoint(request(0, 3))
-    thread.join(10)
+    thread.join(60)
 
 
 def test_an_answer_of_exactly_the_limit_is_read() -> None:
     listener, client, thread = answering(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(RESPONSE_BYTES_MAX))
     with listener:
         assert len(client.add_checkpoint(request(0, 3))) == RESPONSE_BYTES_MAX
-    thread.join(10)
+    thread.join(60)
 
 
 def test_only_an_http_address_and_a_witness_key_make_a_client() -> None:

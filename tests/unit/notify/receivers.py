@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SERVER = Path(__file__).with_name("mail_server.py")
-SECONDS_MAX = 30.0
+SECONDS_MAX = 90.0
 
 
 @dataclass(frozen=True)

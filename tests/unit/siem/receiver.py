@@ -91,7 +91,7 @@ class Receiver:
             except TimeoutError:
                 continue
             with plain:
-                plain.settimeout(5)
+                plain.settimeout(20)
                 self._take(plain)
 
     def _take(self, plain: socket.socket) -> None:
