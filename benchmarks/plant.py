@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -138,7 +138,7 @@ class Plant:
 
 
 def open_door(
-    settings: Settings, trust: Trust, bus: Bus, store: PostgresLedger, pool: ThreadPoolExecutor,
+    settings: Settings, trust: Trust, bus: Bus, store: PostgresLedger, pool: Executor | None,
     share: tuple[str, Sequence[int] | None],
 ) -> Ingest:  # fmt: skip
     """Return the one door in as `tenuto.wiring` opens it; `share` is the topic and which of its partitions."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tenuto.running import collect_rarely
+
 from . import arms, freshness, memory, report, sides, walking
 from .arms import Arm, Lap
 from .plant import Plant, open_plant
@@ -104,6 +106,7 @@ def measure(plant: Plant, plan: Plan, seed: int) -> dict[str, Any]:
     plant.prepare("benchmark.sheaves.bare", plan.events, payloads=False, sheaf=SHEAF_EVENTS)
     entries = walking.recorded(plant, "benchmark.payloads", plan.events)
     leaves = [entry.entry for entry in entries]
+    collect_rarely()  # as the process of ingest does; it serves the other arms as well
     laps = interleaved(
         {
             ROAD: arms.road(plant, "benchmark.payloads", plan.events),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from multiprocessing.synchronize import Event as Flag
 from typing import Any
 
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.adapters.postgres import PostgresReader
+from tenuto.running import collect_rarely
 from tenuto.settings import Settings
 from tenuto.trust import Trust
 from tenuto.wiring import role_url
@@ -67,11 +68,12 @@ def _serve(
     assert settings.kafka is not None
     bus = HeldBus(KafkaBus(settings.kafka))
     with (
-        ThreadPoolExecutor(settings.verify_threads) as pool,
+        ThreadPoolExecutor(settings.verify_threads) if settings.verify_threads else nullcontext() as pool,
         open_store(settings) as store,
         closing(open_door(settings, trust, bus, store, pool, share)) as ingest,
     ):
         ingest.step()
+        collect_rarely()
         told.put(0.0)
         start.wait()
         began = time.process_time()

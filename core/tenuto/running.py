@@ -6,6 +6,7 @@ starts it again, and whatever it had not finished is offered again by the ledger
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from .errors import Busy
 from .telemetry import Telemetry
 
 BUSY_SECONDS = 0.5
+COLLECT_OBJECTS = 20_000
+"""So many more objects than were freed before the collector looks at the young ones."""
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +32,17 @@ def stop_flag() -> Flag:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
     return flag
+
+
+def collect_rarely() -> None:
+    """Let Python's collector pass over what a process is made of, and look less often at what it makes.
+
+    Everything that is there once a process is set up stays until it ends, and records, events and rows have no circles: at its
+    usual pace the collector takes a fifteenth of ingest's time to find nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_OBJECTS, *gc.get_threshold()[1:])
 
 
 def run_until(stop: Flag, step: Callable[[], object], telemetry: Telemetry, *, idle_seconds: float) -> None:

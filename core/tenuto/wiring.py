@@ -6,7 +6,7 @@ import atexit
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -139,9 +139,9 @@ def open_trust(settings: Settings) -> Trust:
     return load_trust(settings.home)
 
 
-def verify_pool(settings: Settings) -> Executor:
-    """Return the threads that check signatures."""
-    return ThreadPoolExecutor(settings.verify_threads, thread_name_prefix="verify")
+def verify_pool(settings: Settings) -> Executor | None:
+    """Return the threads that check signatures; None where a process does it itself."""
+    return ThreadPoolExecutor(settings.verify_threads, thread_name_prefix="verify") if settings.verify_threads else None
 
 
 def open_shelf(settings: Settings) -> Shelf:
@@ -171,7 +171,8 @@ def open_follower(settings: Settings, *, payloads: bool = True, role: str = "ten
     )
     # A follower is dropped, not closed; its connection and its threads go with it.
     weakref.finalize(follower, reader.close)
-    weakref.finalize(follower, pool.shutdown, wait=False)
+    if pool is not None:
+        weakref.finalize(follower, pool.shutdown, wait=False)
     return follower
 
 
@@ -202,7 +203,7 @@ def open_ingest(settings: Settings, partitions: Sequence[int] | None = None) -> 
         share=(EVENTS_TOPIC, partitions),
     )  # fmt: skip
     ingest.clock_watch = ClockWatch(SystemClock())
-    with pool, closing(store), closing(ingest):
+    with pool or nullcontext(), closing(store), closing(ingest):
         yield ingest
 
 

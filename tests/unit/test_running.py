@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from threading import Event as Flag
 from typing import Any
 
 import pytest
 from tenuto.errors import Busy
-from tenuto.running import BUSY_SECONDS, run_until, stop_flag
+from tenuto.running import BUSY_SECONDS, COLLECT_OBJECTS, collect_rarely, run_until, stop_flag
 
 
 class Stop(Flag):
@@ -120,3 +122,26 @@ def test_both_signals_of_an_orderly_end_raise_the_flag(number: signal.Signals) -
     assert not flag.is_set()
     os.kill(os.getpid(), number)
     assert flag.wait(60)
+
+
+def test_what_a_process_is_made_of_is_passed_over_and_circles_still_go(collector: None) -> None:
+    collect_rarely()
+    assert gc.get_freeze_count() > 1000
+    assert gc.get_threshold()[0] == COLLECT_OBJECTS
+    circle = Circle()
+    circle.itself, gone = circle, weakref.ref(circle)
+    del circle
+    gc.collect()
+    assert gone() is None
+
+
+class Circle:
+    itself: object
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)

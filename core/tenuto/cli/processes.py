@@ -31,12 +31,13 @@ def ingest(
 
     Several such processes may run side by side, each with its own partitions.
     """
-    from ..running import run_until, stop_flag
+    from ..running import collect_rarely, run_until, stop_flag
     from ..wiring import open_ingest
 
     settings = _begin()
     stop = stop_flag()
     with _telemetry(settings, "ingest") as telemetry, open_ingest(settings, partition) as door:
+        collect_rarely()
         run_until(stop, door.advance, telemetry, idle_seconds=INGEST_IDLE_SECONDS)
 
 
