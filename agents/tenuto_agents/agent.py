@@ -23,6 +23,7 @@ from tenuto.recorder import Recorder
 from .secrets import OutputFilter
 from .task import StopRequest, Task
 from .text import visible_line
+from .tools.toolset import Tools
 
 POLL_SECONDS = 1.0
 BUSY_PAUSE_SECONDS = 1.0
@@ -59,14 +60,14 @@ class Agent:
 
     def __init__(
         self, recorder: Recorder, gate: Gate, mailbox: Mailbox, duties: Mapping[str, Duty], *, stop: StopRequest,
-        outgoing: OutputFilter | None = None, chore: Chore | None = None,
+        outgoing: OutputFilter | None = None, chore: Chore | None = None, tools: Tools | None = None,
     ) -> None:  # fmt: skip
         """All parts are open; this closes none of them. `outgoing` stands before every tool as well.
 
-        `chore` is done while no message waits.
+        `chore` is done while no message waits. tools: the servers that its tasks may use; without them they do the work here.
         """
         self._recorder, self._gate, self._mailbox = recorder, gate, mailbox
-        self._duties, self._stop, self._outgoing = duties, stop, outgoing
+        self._duties, self._stop, self._outgoing, self._tools = duties, stop, outgoing, tools
         self._chore, self._chore_due = chore, time.monotonic() + (chore.seconds if chore else 0.0)
 
     def serve(self) -> None:
@@ -86,7 +87,7 @@ class Agent:
     def _do(self, chore: Chore) -> None:
         """Do it once; what stopped it is on record where it was a tool call, and it is tried again when its time comes."""
         try:
-            chore.perform(Task(self._recorder, self._gate, chore.name, (), self._stop, self._outgoing))
+            chore.perform(Task(self._recorder, self._gate, chore.name, (), self._stop, self._outgoing, self._tools))
         except TenutoError as error:
             log.warning("%s", error)
         self._chore_due = time.monotonic() + chore.seconds
@@ -116,7 +117,7 @@ class Agent:
         if earlier == "completed":
             return
         received = self._recorder.record(MessageDelivered, run=run, cause=(message.id,), position=delivered.position)
-        task = Task(self._recorder, self._gate, run, (received.id,), self._stop, self._outgoing)
+        task = Task(self._recorder, self._gate, run, (received.id,), self._stop, self._outgoing, self._tools)
         if earlier == "interrupted" and not duty.repeatable:
             task.finish("failed", "An earlier attempt was interrupted. Look at its last tool call, then submit again.")
             return

@@ -106,9 +106,16 @@ def read_change(repository: Path, base: str, head: str, *, title: str = "", box:
     commits = git.commits(base_id, head_id, COMMITS_MAX + 1)
     _demand_in_limits(touched, commits)
     files = tuple(_read_file(git, base_id, head_id, one) for one in touched)
-    diff = _demand_showable("".join(_section(file) for file in files))
     shown_title = visible_line(title or commits[0].subject)[:200]
-    return Change(str(repository.resolve()), shown_title, base_id, head_id, commits, files, diff)
+    return change_of(str(repository.resolve()), shown_title, (base_id, head_id), commits, files)
+
+
+def change_of(
+    repository: str, title: str, ends: tuple[str, str], commits: tuple[Commit, ...], files: tuple[ChangedFile, ...]
+) -> Change:
+    """Return the change between `ends`, base and head, with the diff to show made of its files; raises RepositoryRefused."""
+    diff = _demand_showable("".join(_section(file) for file in files))
+    return Change(repository, title, *ends, commits, files, diff)
 
 
 def _demand_in_limits(touched: tuple[Touched, ...], commits: tuple[Commit, ...]) -> None:

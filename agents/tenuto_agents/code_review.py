@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 from tenuto.clock import NewId
@@ -19,19 +18,28 @@ from tenuto.gate import Action
 
 from .agent import Duty
 from .analysis import Analysis, analyse
-from .change import Change, change_digest, read_change
+from .change import Change
 from .clean import CleanFile, clean_files
 from .evidence import CODE_REVIEW, INFRASTRUCTURE, PIPELINE, Record, verify_submitted
-from .git import RepositoryRefused
 from .knowledge import Found, Knowledge
 from .model import Model, ModelAnswer, parse_answer
 from .prompt import build_prompt
 from .sandbox import Box, Breach
 from .task import Task
-from .text import as_name, visible_line
+from .text import visible_line
+from .tools.git_tools import (
+    DIFF,
+    TITLE_CHARACTERS_MAX,
+    DiffArguments,
+    change_from,
+    demand_whole,
+    diff_action,
+    read_whole,
+    repository_resource,
+)
 
 TOPIC_REQUESTED, TOPIC_VERDICT = "review.requested", "review.verdict"
-READ_TOOL, ANALYSIS_TOOL = "git.diff", "analysis.run"
+ANALYSIS_TOOL = "analysis.run"
 Looked = tuple[Analysis, Mapping[str, CleanFile], Found]
 WITHOUT_SANDBOX = "It ran without the sandbox"
 _BREACH_ALERTS_MAX = 4  # the run ends with the first; a flood in the box must not become one in the ledger
@@ -146,27 +154,24 @@ def breaches_on_record(task: Task, new_id: NewId) -> Iterator[None]:
 def read_recorded(task: Task, asked: PullRequest, box: Box | None = None) -> Change:
     """Read the change by its commit ids, as a recorded tool call; raises RepositoryRefused if git gives another one.
 
-    box: where git reads it, Breach if it did something else there.
+    It is read by the tool server where the task has one, else here: in `box` then, and Breach if git did something else there.
     """
+    arguments = DiffArguments(asked.repository, asked.base, asked.head, asked.title[:TITLE_CHARACTERS_MAX])
+    action = diff_action(arguments)
+    if task.tools is not None:
+        read = task.use("git", DIFF, arguments, action, lambda answer: _told(change_from(answer))).value
+        return demand_whole(change_from(read), arguments)
 
     def work() -> tuple[Change, Result]:
-        change = read_change(Path(asked.repository), asked.base, asked.head, title=asked.title, box=box)
-        if (change.base, change.head) != (asked.base, asked.head):
-            raise RepositoryRefused(f"The request is not for a whole change: {asked.base} is not where {asked.head} began.")
-        text = f"{len(change.files)} files, {len(change.commits)} commits, {len(change.diff.encode()):,} bytes of diff."
-        return change, Result(text=text, values={"files": [file.shown for file in change.files]})
+        change = read_whole(arguments, box)
+        return change, _told(change)
 
-    digest = change_digest(asked.base, asked.head)
-    arguments = {"repository": asked.repository, "base": asked.base, "head": asked.head}
-    action = Action(
-        tool=READ_TOOL, resource=repository_resource(asked.repository), digest=digest, arguments=arguments
-    )
     return task.act(action, work).value
 
 
-def repository_resource(repository: str) -> str:
-    """How policy names a repository, such as `repo:shop`."""
-    return f"repo:{as_name(Path(repository).name)}"
+def _told(change: Change) -> Result:
+    text = f"{len(change.files)} files, {len(change.commits)} commits, {len(change.diff.encode()):,} bytes of diff."
+    return Result(text=text, values={"files": [file.shown for file in change.files]})
 
 
 def prompt_digest(prompt: str) -> str:

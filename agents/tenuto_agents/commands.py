@@ -14,6 +14,7 @@ from .drift_commands import drift
 from .knowledge_commands import add_commands as add_knowledge_commands
 from .secret_commands import add_commands as add_secret_commands
 from .statestore.commands import state
+from .tools.commands import add_commands as add_tool_commands
 from .webhook_commands import add_commands as add_webhook_commands
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(state, name="state")
     app.add_typer(drift, name="drift")
     add_container_commands(app)
+    add_tool_commands(app)
 
 
 def run_agent(
@@ -55,7 +57,8 @@ def run_agent(
 ) -> None:
     """Run one of the three agents until it is told to stop (SIGTERM or Ctrl-C)."""
     from tenuto.settings import load_settings
-    from tenuto.wiring import open_gate, open_recorder
+    from tenuto.supervising import environment
+    from tenuto.wiring import open_gate, open_recorder, with_addresses
 
     from . import SOFTWARE
     from .agent import Agent
@@ -63,6 +66,7 @@ def run_agent(
     from .secrets.references import demand_references
     from .secrets.response import filter_of
     from .task import Stopping, StopRequest
+    from .tools.toolset import open_tools
 
     settings = load_settings()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
@@ -72,17 +76,22 @@ def run_agent(
     demand_references(settings.model_dump(), scanner)
     recorder = open_recorder(settings, name, software=SOFTWARE)
     assert recorder.mailbox is not None
+    tools = open_tools(with_addresses(settings), name, environment(settings))
     outcome: Literal["failed", "interrupted"] = "failed"
     try:
         stop.install()
+        tools.warm()
         outgoing = filter_of(recorder, scanner)
         gate = open_gate(settings, recorder)
         typer.echo(f"{name} is at work.", err=True)
         chore = _chore(settings, worker)
-        Agent(recorder, gate, recorder.mailbox, worker.duties(), stop=stop, outgoing=outgoing, chore=chore).serve()
+        Agent(
+            recorder, gate, recorder.mailbox, worker.duties(), stop=stop, outgoing=outgoing, chore=chore, tools=tools
+        ).serve()  # fmt: skip
     except Stopping:
         outcome = "interrupted"
     finally:
+        tools.close()
         recorder.close(outcome)
 
 

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
+import msgspec
 from tenuto.documents import Document, Handover, Result
-from tenuto.events import Event, MessageSent, RunFinished
+from tenuto.events import Event, MessageSent, RunFinished, ToolStarted
 from tenuto.gate import Action, Gate, Outcome
 from tenuto.recorder import Recorder
 
 from .secrets import OutputFilter
 
+if TYPE_CHECKING:
+    from .tools.contract import Tool
+    from .tools.toolset import Tools
+
 Value = TypeVar("Value")
+A = TypeVar("A", bound=msgspec.Struct)
+R = TypeVar("R", bound=msgspec.Struct)
 
 SENTENCE_CHARACTERS_MAX = 2_000
 
@@ -67,7 +74,7 @@ class Acted(Generic[Value]):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One message being worked on. `cause` is what its events name as their reason."""
+    """One message being worked on. `cause` is what its events name as their reason, `tools` the servers that it may use."""
 
     recorder: Recorder
     gate: Gate
@@ -75,6 +82,7 @@ class Task:
     cause: tuple[UUID, ...]
     stop: StopRequest
     outgoing: OutputFilter | None = None
+    tools: Tools | None = None
 
     def act(self, action: Action, work: Callable[[], tuple[Value, Result]]) -> Acted[Value]:
         """Do `work` as the tool call `action`, once policy and people allow it.
@@ -82,8 +90,7 @@ class Task:
         `work` returns a value and what goes on record about it. Raises Refused for a secret in the arguments, ActionRefused, and
         whatever `work` raises.
         """
-        if self.outgoing is not None:
-            self.outgoing.demand_clean(action.arguments, action.tool, self.run)
+        self._demand_clean(action)
         values: list[Value] = []
 
         def execute() -> Result:
@@ -97,6 +104,33 @@ class Task:
         finally:
             self.stop.end_effect()
         return Acted(values[0], outcome)
+
+    def use(self, server: str, tool: Tool[A, R], arguments: A, action: Action, tell: Callable[[R], Result]) -> Acted[R]:
+        """Call a tool of a server as the tool call `action`; policy is asked about exactly `arguments`, and the tool gets them.
+
+        `tell` says what of the answer goes on record. Raises like `act`, and what `ToolSession.call` raises; a server that does
+        not offer what was pinned is found out before anybody is asked.
+        """
+        assert self.tools is not None, "whoever uses a server has looked whether there is one"
+        session, action = self.tools.session(server), replace(action, arguments=msgspec.to_builtins(arguments))
+        self._demand_clean(action)
+        session.open()
+        answers: list[R] = []
+
+        def execute(started: ToolStarted) -> Result:
+            self.stop.begin_effect()
+            answers.append(session.call(tool, arguments, started))
+            return tell(answers[0])
+
+        try:
+            outcome = self.gate.call(action, execute, run=self.run, cause=self.cause)
+        finally:
+            self.stop.end_effect()
+        return Acted(answers[0], outcome)
+
+    def _demand_clean(self, action: Action) -> None:
+        if self.outgoing is not None:
+            self.outgoing.demand_clean(action.arguments, action.tool, self.run)
 
     def screened(self, text: str, place: str) -> str:
         """Return `text` without any secret: for what goes out of this process by another way than the ledger."""

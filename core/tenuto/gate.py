@@ -125,6 +125,12 @@ class Gate:
         VerificationFailed: in all of these `execute` was not called. Raises OutcomeUnknown, and whatever else `execute`
         raises, after it is on record.
         """
+        return self.call(action, lambda _: execute(), run=run, cause=cause)
+
+    def call(
+        self, action: Action, execute: Callable[[ToolStarted], Result], *, run: str, cause: Sequence[UUID] = ()
+    ) -> Outcome:
+        """Like `run`; `execute` is given the start that is on record, for a tool that asks for it (`admission`)."""
         call = Call(action, f"call-{self._new_id()}", run)
         arguments = Arguments(values=dict(action.arguments))
         requested = self._record(call, ToolRequested, tuple(cause), arguments, **target_of(call))  # (1)
@@ -135,7 +141,7 @@ class Gate:
         except (Refused, Busy) as error:
             self._record_failed(call, requested, error)
             raise
-        return Outcome(self._execute(call, execute, started), call.name, approval)  # (6) (7)
+        return Outcome(self._execute(call, lambda: execute(started), started), call.name, approval)  # (6) (7)
 
     def request(self, action: Action, *, run: str, cause: Sequence[UUID] = ()) -> ApprovalRequested:
         """Take one call through steps 1 and 2, ask people, and return without waiting; `resume` goes on from there.
@@ -331,7 +337,7 @@ class Gate:
             return ActionRefused(str(missing), reason="not_approved")
         return ActionRefused(f"The approval {asked.approval} was not spent on this call.", reason="not_approved")
 
-    def _start(self, call: Call, cleared: Event) -> Event:
+    def _start(self, call: Call, cleared: Event) -> ToolStarted:
         started = self._record(call, ToolStarted, (cleared.id,), **target_of(call))
         self._view.demand_on_record(started)
         return started

@@ -21,9 +21,11 @@ from .adapters.partitions import Partitions
 from .adapters.postgres import PostgresLedger, PostgresReader, open_datastore
 from .adapters.retained import RetainedHashes, RetainedLedger, RetainedReader
 from .adapters.shredding import Shredder
+from .adapters.spentcalls import SpentFolder
 from .adapters.tilefiles import TileLedger
 from .adapters.witness_http import HttpWitness, WitnessServer, serve_witness
 from .addresses import DATABASE, running_addresses
+from .admission import Admission
 from .approvals.spotcheck import Spotcheck, redraw
 from .archive import Shelf
 from .clock import ClockWatch, SystemClock, new_uuid7
@@ -60,6 +62,8 @@ from .trust import Trust, load_trust
 ROLES = ("tenuto_ingest", "tenuto_reader", "tenuto_projector", "tenuto_console", "tenuto_keeper", "tenuto_notifier")
 PURGE_APPROVAL_SECONDS = 7 * 86_400.0
 """People have a week to decide about a purge."""
+ADMIT_SECONDS = 5.0
+"""How long a tool server waits for a ledger that is away; the gate has just seen the start there."""
 _on_demand: dict[Path, EmbeddedPostgres] = {}
 
 
@@ -359,6 +363,15 @@ def open_gate(settings: Settings, recorder: Recorder, *, policies: Sequence[Path
         clock=SystemClock(),
         new_id=new_uuid7,
     )
+
+
+def open_admission(settings: Settings, agent: str) -> Admission:
+    """Return what stands before the tools of `agent` in a tool server: its own look at the ledger, its own policy."""
+    clock = SystemClock()
+    return Admission(
+        agent=agent, follower=open_follower(settings, payloads=False), policy=open_policy(settings.policy), clock=clock,
+        spent=SpentFolder(settings.state / "admitted", clock), patience=Patience(ledger_seconds=ADMIT_SECONDS),
+    )  # fmt: skip
 
 
 def open_lot(settings: Settings) -> Lot:

@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
         "outcomes",
     })),
     ("road", frozenset({
-        "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "action", "gate", "toolcall", "seeing",
+        "ingest", "intake", "recorder", "spool", "drain", "mailbox", "enclosure", "delivery", "action", "admission", "gate", "toolcall", "seeing",
         "sealing", "waiting", "salvage", "spoolfile", "accounting", "rebuilding", "router", "writing", "purging", "retention",
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),

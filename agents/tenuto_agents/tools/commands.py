@@ -1,0 +1,71 @@
+"""`tenuto tool-server`: one tool server of one agent, over standard input and output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tenuto.settings import Settings
+
+    from .contract import Toolbox
+
+SERVERS = ("git",)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `tool-server`."""
+    app.command("tool-server")(tool_server)
+
+
+def tool_server(
+    name: Annotated[str, typer.Argument(help=f"Which server: {', '.join(SERVERS)}.")],
+    agent: Annotated[str, typer.Option("--agent", help="The only agent whose starts on record count.")] = "",
+    describe: Annotated[
+        bool, typer.Option("--describe", help="Print what the server offers, with the digest that pins it, and end.")
+    ] = False,
+) -> None:
+    """Serve an agent's tools over MCP on standard input and output; each call must name its start on record."""
+    from tenuto.errors import NotConfigured
+    from tenuto.settings import load_settings
+    from tenuto.wiring import open_admission
+
+    from .server import serve
+
+    settings = load_settings()
+    toolbox = open_toolbox(settings, name, agent)
+    if describe:
+        _describe(toolbox)
+        return
+    if not agent:
+        raise NotConfigured("Name the agent whose tools these are with --agent; nobody else's starts count.")
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    admission = open_admission(settings, agent)
+    admission.look()
+    serve(name, toolbox, admission)
+
+
+def open_toolbox(settings: Settings, name: str, agent: str) -> Toolbox:
+    """Return the tools of a server; raises NotConfigured for another name."""
+    from tenuto.errors import NotConfigured
+
+    from ..sandbox import open_box
+    from .git_tools import GitTools
+
+    if name == "git":
+        # The review reads what nobody has looked at yet; the others read what it has let through.
+        return GitTools(open_box(required=settings.sandbox == "required") if agent == "code-review" else None)
+    raise NotConfigured(f"There is no tool server {name!r}. There are {', '.join(SERVERS)}.")
+
+
+def _describe(toolbox: Toolbox) -> None:
+    import msgspec
+
+    from .contract import list_digest
+
+    tools = [tool.definition() for tool in toolbox.tools.values()]
+    said = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    typer.echo(msgspec.json.format(msgspec.json.encode({"digest": list_digest(tools), "tools": said})).decode())
