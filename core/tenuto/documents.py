@@ -147,12 +147,14 @@ class Account(Document, frozen=True, kw_only=True):
     """Payload of `exercise.ended`: what the attacker wanted, what was tried, and what stopped or noticed it.
 
     stops: one sentence for each control that held, as evidence says it. lacking: the parts that are not on this machine.
+    evidence: the ids of all events that it rests on where the header has no room for them; those in the header come first.
     """
 
     goal: str
     seen: str
     stops: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
 
 
 DOCUMENTS: tuple[type[Document], ...] = (

@@ -29,10 +29,11 @@ EventName = Annotated[str, typer.Argument(metavar="ID", help="Id of an event, or
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add project, rebuild, verify, bundle, log, show, why, replay, policy, spotcheck and notify to the `tenuto` command."""
+    """Add project, rebuild, verify, bundle, log, show, why, replay, policy, spotcheck, notify and report to the `tenuto` command."""
     from . import custody_commands, policy_commands, spotcheck_commands
     from .bundle_commands import bundle
     from .coverage import commands as coverage_commands
+    from .injections import commands as injection_commands
     from .notify import commands as notify_commands
 
     for command in (project, rebuild, verify, bundle, log, show, why, replay):
@@ -42,6 +43,7 @@ def add_commands(app: typer.Typer) -> None:
     custody_commands.add_commands(app)
     coverage_commands.add_commands(app)
     notify_commands.add_commands(app)
+    injection_commands.add_commands(app)
 
 
 def project() -> None:

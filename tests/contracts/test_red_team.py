@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
 import pytest
 import tenuto.keyring
 from tenuto.approvals.fold import Approvals
+from tenuto.documents import Account, from_payload
 from tenuto.embedded import EmbeddedPostgres
 from tenuto.errors import NotConfigured
-from tenuto.events import ExerciseEnded, ExerciseRequested, ExerciseStarted
+from tenuto.events import ExerciseEnded, ExerciseRequested, ExerciseStarted, MessageSent
+from tenuto.events.exercise import EXERCISE_EVIDENCE_MAX
 from tenuto.keyring import ENTITLED
 from tenuto.registering import Enrolment
 from tenuto.threats import load_threat_model
 from tenuto_agents.attacks import exercise as exercising
 from tenuto_agents.attacks import messages
+from tenuto_agents.attacks import requests as answering
 from tenuto_agents.attacks.catalogue import SCENARIOS, chosen
 from tenuto_agents.attacks.exercise import Report, exercise
 from tenuto_agents.attacks.ground import RANGE_AGENT, RED_TEAM, Ground
@@ -122,6 +126,63 @@ def test_a_request_is_answered_once(ground: Ground, road: Road) -> None:
             before.take(verified)
     assert before.next() == asked
     assert after.next() is None
+
+
+def test_a_defect_ends_one_request_and_the_next_is_answered(ground: Ground, road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: Ground) -> Seen:
+        raise ZeroDivisionError
+
+    def calm(_: Ground) -> Seen:
+        return Seen(reached=False, sentence="Nothing happened.", stops=(Stop("M23", "It was looked at.", said="fine"),))
+
+    attacks = {name: Scenario(name, "Nothing.", ("M23",), attack) for name, attack in (("defective", breaks), ("calm", calm))}
+    monkeypatch.setattr(answering, "SCENARIOS", attacks)
+    monkeypatch.setattr(answering, "AGAIN_SECONDS", 0.01)
+    for name in attacks:
+        asked = ground.red_team.record(ExerciseRequested, exercise=f"exercise-{name}", scenario=name)
+    ground.wait_on_record(asked)
+    stop, shown = threading.Event(), list[Report]()
+
+    def show(report: Report) -> None:
+        shown.append(report)
+        stop.set()
+
+    answering.answer_requests(road.settings, lambda: nullcontext(ground), stop, show)
+    assert [(one.scenario.name, one.verdict) for one in shown] == [("calm", "held")]
+    ended = [event for event in road.events(RED_TEAM, ExerciseEnded) if isinstance(event, ExerciseEnded)]
+    assert [(one.scenario, one.verdict) for one in ended[-2:]] == [("defective", "unproven"), ("calm", "held")]
+
+
+@pytest.mark.parametrize(("count", "in_payload"), [(EXERCISE_EVIDENCE_MAX, 0), (EXERCISE_EVIDENCE_MAX + 1, EXERCISE_EVIDENCE_MAX + 1)])
+def test_evidence_that_the_header_cannot_hold_is_in_the_payload(ground: Ground, road: Road, count: int, in_payload: int) -> None:
+    def said(_: Ground) -> Seen:
+        door = ground.recorder(RANGE_AGENT)
+        ids = tuple(door.record(MessageSent, to="nobody-here", topic="range.greeting").id for _ in range(count))
+        return Seen(reached=False, sentence="Much was said.", stops=(Stop("M27", "All of it.", ids),))
+
+    ended = exercise(Scenario("talkative", "Nothing.", ("M27",), said), ground).event
+    payload = next(one.payload for one in road.read(payloads=True) if one.event.id == ended.id)
+    account = from_payload(payload, Account)
+    assert len(ended.evidence) == EXERCISE_EVIDENCE_MAX
+    assert len(account.evidence) == in_payload
+    if in_payload:
+        assert [str(one) for one in ended.evidence] == list(account.evidence)[:EXERCISE_EVIDENCE_MAX]
+
+
+def test_a_part_that_is_kept_is_made_once_and_ends_with_the_run_or_before(tmp_path: Path) -> None:
+    ended = list[str]()
+
+    @contextmanager
+    def make(folder: Path) -> Iterator[str]:
+        yield folder.name
+        ended.append(folder.name)
+
+    bare = object.__new__(Ground)
+    bare.folder, bare._kept = tmp_path / "scratch", {}
+    assert [bare.kept("vault", make), bare.kept("vault", make), ended] == ["scratch-vault", "scratch-vault", []]
+    bare.let_go("vault")
+    bare.let_go("vault")
+    assert ended == ["scratch-vault"]
 
 
 def test_two_red_teams_do_not_share_a_home(ground: Ground, road: Road) -> None:

@@ -6,10 +6,12 @@ Everything is done by the commands that an operator has, in the order in which a
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 from tenuto.adapters import keyfiles
 from tenuto.adapters.kafka import KafkaBus
 from tenuto.adapters.kafka_rights import ADMIN, OURS
@@ -21,6 +23,9 @@ from tenuto.errors import NotConfigured, TenutoError
 from tenuto.events import ApprovalOpened, ApprovalSigned, DecisionMade, PasskeyEnrolled, PasskeyOffered
 from tenuto.registering import Enrolment
 from tenuto.wiring import open_bus, open_recorder
+from tenuto_agents.attacks import accounts
+from tenuto_agents.attacks.exercise import exercise
+from tenuto_agents.attacks.ground import RANGE_AGENT, Ground, range_people
 from typer.testing import CliRunner
 
 from tests.conftest import Database
@@ -181,3 +186,25 @@ def test_nobody_gets_an_account_who_is_not_registered(road: SecuredRoad) -> None
     assert isinstance(refused.exception, TenutoError)
     assert "nobody has no valid key" in str(refused.exception)
     assert not (road.settings.keys / keyfiles.password_file("nobody")).exists()
+
+
+def test_the_red_team_gets_at_no_topic_of_others_unless_somebody_gives_it_the_right(road: SecuredRoad, secured_kafka: SecuredKafka) -> None:
+    scenario = next(one for one in accounts.SCENARIOS if one.name == "others-topics")
+    for name in ("root", "ingest", "delivery"):
+        assert kafka("account", name).exit_code == 0
+    assert kafka("topics").exit_code == 0
+    assert kafka("acls", "--apply").exit_code == 0
+    with road, road.working(), ExitStack() as stack:
+        road.register(*range_people())
+        for one in range_people():
+            assert kafka("account", one.author).exit_code == 0
+        assert kafka("acls", "--apply").exit_code == 0
+        ground = stack.enter_context(Ground(road.settings, road.home / "red" / "scratch"))
+        report = exercise(scenario, ground)
+        assert (report.verdict, report.held) == ("held", ("M28",)), report.seen
+        everything = ResourcePattern(ResourceType.TOPIC, OURS, ACLResourcePatternType.PREFIXED)
+        with secured_kafka.admin() as admin:
+            admin.create_acls([ACL(f"User:{RANGE_AGENT}", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, everything)])
+        broken = until(lambda: found if (found := exercise(scenario, ground)).verdict == "broken" else None)
+        assert "read another's inbox" in broken.seen
+        kafka("acls", "--apply")

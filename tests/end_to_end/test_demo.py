@@ -202,7 +202,7 @@ def test_status_and_keys_can_be_read_by_programs_and_people(demo: Demo) -> None:
     assert (status["events"], status["signed"], status["unsigned"]) == (len(demo.events), len(demo.events), 0)
     assert status["origin"] == "demo.tenuto.example/reference"
     keys = demo.ask("key", "list").stdout.splitlines()
-    assert len(keys) == 12
+    assert len(keys) == 13
     assert sum("INSECURE DEMO KEY" in line for line in keys) == 3
 
 

@@ -14,6 +14,7 @@ VAGUE_NAMES: Mapping[str, str] = {
 
 BROAD_EXCEPTS: Mapping[str, str] = {
     "agents/tenuto_agents/agent.py": "the outermost loop: a defect ends the process, after it is on record",
+    "agents/tenuto_agents/attacks/requests.py": "the outermost loop of `tenuto attack serve`: one request's defect is on record and ends no other",
     "agents/tenuto_agents/sandbox/watching.py": "the outermost loop of the watcher: a defect ends the box that it watches",
 }
 

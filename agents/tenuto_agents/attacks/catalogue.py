@@ -6,12 +6,27 @@ from collections.abc import Mapping, Sequence
 
 from tenuto.errors import NotConfigured
 
-from . import drifting, images, leaks, messages, plans, published, pull_requests, releases, reviews, states
+from . import (
+    accounts,
+    drifting,
+    flooding,
+    images,
+    leaked,
+    leaks,
+    messages,
+    plans,
+    published,
+    pull_requests,
+    releases,
+    reviews,
+    second_looks,
+    states,
+)
 from .scenario import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for part in (messages, reviews, published, pull_requests, leaks, states, plans, drifting, images, releases)
+    for part in (messages, accounts, reviews, flooding, second_looks, published, pull_requests, leaks, leaked, states, plans, drifting, images, releases)
     for scenario in part.SCENARIOS
 }  # fmt: skip
 

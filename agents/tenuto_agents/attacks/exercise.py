@@ -69,14 +69,16 @@ def exercise(scenario: Scenario, ground: Ground, name: str | None = None, cause:
 
 def _end(ground: Ground, scenario: Scenario, started: ExerciseStarted, course: _Course, began: float) -> Report:
     milliseconds = int((time.monotonic() - began) * 1000)
+    evidence = tuple(dict.fromkeys(course.evidence))
     account = Account(
         goal=scenario.goal, seen=course.seen, lacking=course.lacking,
+        evidence=tuple(map(str, evidence)) if len(evidence) > EXERCISE_EVIDENCE_MAX else (),
         stops=tuple(f"{stop.control}: {stop.sentence} {stop.said}".strip() for stop in course.stops),
     )  # fmt: skip
     ended = ground.red_team.record(
         ExerciseEnded, document=account, refs=scenario.refs, cause=(started.id,), exercise=started.exercise,
         scenario=scenario.name, verdict=course.verdict, held=tuple(dict.fromkeys(stop.control for stop in course.stops)),
-        evidence=tuple(dict.fromkeys(course.evidence))[:EXERCISE_EVIDENCE_MAX], milliseconds=milliseconds,
+        evidence=evidence[:EXERCISE_EVIDENCE_MAX], milliseconds=milliseconds,
     )  # fmt: skip
     ground.wait_on_record(ended)
     return Report(scenario, course.verdict, course.seen, course.stops, course.lacking, milliseconds, ended)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from tenuto.action import Patience
 from tenuto.adapters import keyfiles
@@ -20,6 +21,7 @@ from tenuto.clock import SystemClock, new_uuid7
 from tenuto.embedded.child import DirectoryLock
 from tenuto.errors import NotConfigured
 from tenuto.events import Event, ReviewerEnrolled
+from tenuto.events.key import Role
 from tenuto.events.reviewer import DAY_MINUTES
 from tenuto.following import Follower
 from tenuto.gate import Gate
@@ -45,6 +47,8 @@ LOCK_SECONDS_MAX = 2.0
 POLL_SECONDS = 0.1
 PATIENCE = Patience(approval_seconds=120.0)
 
+T = TypeVar("T")
+
 
 class Ground:
     """One run of the red team, as a context manager. `folder` is scratch space that is emptied before each attack.
@@ -61,6 +65,7 @@ class Ground:
         self._recorders: dict[str, Recorder] = {}
         self._since: list[Verified] = []
         self._lock: DirectoryLock | None = None
+        self._kept: dict[str, tuple[Any, ExitStack]] = {}
 
     def __enter__(self) -> Self:
         """Register the red team and its range.
@@ -71,7 +76,7 @@ class Ground:
         try:
             self._take()
             self._register(range_people())
-            self._keep_off_the_router()
+            self._keep_off_the_router(RANGE_REVIEWERS)
             self._take()
         except BaseException:
             self.close()
@@ -85,6 +90,8 @@ class Ground:
     def close(self) -> None:
         """End the range's keys, where they are registered, then close all doors."""
         try:
+            for name in list(self._kept):
+                self.let_go(name)
             for recorder in self._recorders.values():
                 recorder.close()
             self._recorders.clear()
@@ -129,6 +136,22 @@ class Ground:
             publisher.publish(EVENTS_TOPIC, key, record)
             publisher.flush(SECONDS_MAX)
 
+    def kept(self, name: str, make: Callable[[Path], AbstractContextManager[T]]) -> T:
+        """Return a part that outlives one attack, made in a folder of its own for the first that asks; it ends with the run."""
+        if name not in self._kept:
+            stack, folder = ExitStack(), self.folder.with_name(f"{self.folder.name}-{name}")
+            shutil.rmtree(folder, ignore_errors=True)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            with stack:
+                self._kept[name] = (stack.enter_context(make(folder)), stack.pop_all())
+        found: T = self._kept[name][0]
+        return found
+
+    def let_go(self, name: str) -> None:
+        """End a kept part now, so that the next attack gets a new one; harmless when there is none."""
+        if name in self._kept:
+            self._kept.pop(name)[1].close()
+
     def begin(self) -> None:
         """Forget what earlier attacks left: `since` is empty and `folder` is new."""
         self._take()
@@ -161,6 +184,14 @@ class Ground:
         """Register one more author of the range."""
         self._register([Enrolment(author, role, f"owner-of-{author}", insecure_demo=True)])  # type: ignore[arg-type]
 
+    def newcomers(self, role: Role, count: int = 1) -> tuple[str, ...]:
+        """Register authors of the range that nobody met before, with clean hands and an empty hour; return their names."""
+        names = tuple(f"range-{role}-{str(self.new_id())[-12:]}" for _ in range(count))
+        if role == "reviewer":
+            self._keep_off_the_router(names)
+        self._register([Enrolment(name, role, f"owner-of-{name}", insecure_demo=True) for name in names])
+        return names
+
     def revoke_one(self, author: str) -> None:
         """End the key of an author of the range and remove its file."""
         self._take()
@@ -184,16 +215,16 @@ class Ground:
             if any(key.key_id == name and key.until is not None for key in self.follower.walk.keyring.keys()):
                 file.unlink()
 
-    def _keep_off_the_router(self) -> None:
+    def _keep_off_the_router(self, names: Sequence[str]) -> None:
         """The range's reviewers are on shift for one minute, twelve hours from now, so that no real request goes to them."""
         now = self.clock.now()
         begins = (now.hour * 60 + now.minute + DAY_MINUTES // 2) % DAY_MINUTES
         with open_recorder(self.settings, "root", software=SOFTWARE) as root:
-            for name in RANGE_REVIEWERS:
+            for name in names:
                 enrolled = root.record(
                     ReviewerEnrolled, reviewer=name, roles=("range",), shift_start=begins, shift_end=(begins + 1) % DAY_MINUTES
                 )
-                root.wait(enrolled, REGISTER_SECONDS_MAX)
+            root.wait(enrolled, REGISTER_SECONDS_MAX)
 
     def _retire(self) -> None:
         self._take()

@@ -30,6 +30,7 @@ from .scenario import Lacking, Scenario, Seen, Stop
 from .shop import NAME, ShopOnRange
 
 FAILED_SECONDS_MAX = 15.0
+CONTAINERS = "containers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +126,19 @@ def with_package(name: str, version: str) -> dict[str, str]:
 
 @contextmanager
 def on_range(ground: Ground, **changed: str) -> Iterator[ShopOnRange]:
-    """Give a fresh service on a range of its own; raises Lacking where this machine cannot have one."""
-    with ContainerRange(ground.folder / "containers") as site:
-        run = f"range-{ground.new_id()}"
-        service = ShopOnRange(site, ground.folder / "service", ground.recorder(RANGE_AGENT), run, **changed)
-        try:
-            _demand_honest_pull(service)
-            yield service
-        finally:
-            service.clear()
+    """Give a fresh service on the range of this run; raises Lacking where this machine cannot have one.
+
+    Registry, keys and world are made once for all attacks. After one that broke off they are made anew: nobody knows what it left.
+    """
+    site = ground.kept(CONTAINERS, ContainerRange)
+    service = ShopOnRange(site, ground.folder / "service", ground.recorder(RANGE_AGENT), f"range-{ground.new_id()}", **changed)
+    try:
+        _demand_honest_pull(service)
+        yield service
+        service.clear()
+    except BaseException:
+        ground.let_go(CONTAINERS)
+        raise
 
 
 def _demand_honest_pull(service: ShopOnRange) -> None:

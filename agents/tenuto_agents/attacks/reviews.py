@@ -40,25 +40,13 @@ class Ask:
 
     def sign(self, reviewer: str, *, coverage: str | None = None, digest: str | None = None) -> ApprovalSigned:
         """Let a reviewer sign an approval, by default for what was asked and with what was seen."""
-        signed = self.ground.recorder(reviewer).record(
-            ApprovalSigned, document=Reason(text="Red team."), run=self.asked.run, cause=(self.asked.id,),
-            approval=self.asked.approval, digest=digest or self.asked.digest, decision="approve",
-            coverage=coverage or first_coverage(self.asked.approval, self.asked.digest, reviewer),
-        )  # fmt: skip
+        signed = said_yes(self.ground, self.asked, reviewer, coverage=coverage, digest=digest)
         self.ground.wait_on_record(signed)
         return signed
 
     def look(self, reviewer: str, console: str = RANGE_CONSOLE) -> str:
         """Let a console say that this reviewer had every piece open for long; return the coverage that this makes."""
-        coverage = first_coverage(self.asked.approval, self.asked.digest, reviewer)
-        viewed = None
-        for piece in self.ground.approvals.request(self.asked.approval).pieces.demanded:
-            milliseconds = max(piece.milliseconds, 1)
-            viewed = self.ground.recorder(console).record(
-                ApprovalViewed, run=self.asked.run, cause=(self.asked.id,), approval=self.asked.approval,
-                digest=self.asked.digest, piece=piece.digest, milliseconds=milliseconds, reviewer=reviewer,
-            )  # fmt: skip
-            coverage = next_coverage(coverage, piece.digest, milliseconds)
+        viewed, coverage = shown(self.ground, self.asked, reviewer, console)
         if viewed is not None:
             self.ground.wait_on_record(viewed)
         return coverage
@@ -88,7 +76,40 @@ class Ask:
         return Result(text="It ran.")
 
 
-def ask(ground: Ground, *, initiator: str = "range-initiator", deletes: bool = False) -> Ask:
+def shown(ground: Ground, asked: ApprovalRequested, reviewer: str, console: str = RANGE_CONSOLE) -> tuple[ApprovalViewed | None, str]:
+    """Let a console say so of every piece of a request; return its last word, which is on its way, and the coverage."""
+    coverage, viewed = first_coverage(asked.approval, asked.digest, reviewer), None
+    for piece in ground.approvals.request(asked.approval).pieces.demanded:
+        milliseconds = max(piece.milliseconds, 1)
+        viewed = ground.recorder(console).record(
+            ApprovalViewed, run=asked.run, cause=(asked.id,), approval=asked.approval, digest=asked.digest, piece=piece.digest,
+            milliseconds=milliseconds, reviewer=reviewer,
+        )  # fmt: skip
+        coverage = next_coverage(coverage, piece.digest, milliseconds)
+    return viewed, coverage
+
+
+def said_yes(
+    ground: Ground, asked: ApprovalRequested, reviewer: str, *, coverage: str | None = None, digest: str | None = None
+) -> ApprovalSigned:
+    """Let a reviewer sign an approval; it is on its way."""
+    return ground.recorder(reviewer).record(
+        ApprovalSigned, document=Reason(text="Red team."), run=asked.run, cause=(asked.id,), approval=asked.approval,
+        digest=digest or asked.digest, decision="approve",
+        coverage=coverage or first_coverage(asked.approval, asked.digest, reviewer),
+    )  # fmt: skip
+
+
+def approve(ground: Ground, asked: ApprovalRequested, *reviewers: str) -> None:
+    """Let each of these reviewers look at everything and approve, as honest ones do."""
+    for reviewer in reviewers:
+        viewed, coverage = shown(ground, asked, reviewer)
+        if viewed is not None:
+            ground.wait_on_record(viewed)
+        ground.wait_on_record(said_yes(ground, asked, reviewer, coverage=coverage))
+
+
+def ask(ground: Ground, *, initiator: str = "range-initiator", deletes: bool = False, gate: Gate | None = None) -> Ask:
     """Ask for something that needs people; raises Lacking where the policy of this system demands nobody for it."""
     actions, risks = (("delete",), ("deletion",)) if deletes else (("update",), ())
     change = PlannedChange(address="aws_instance.range", type="aws_instance", actions=actions, before={"size": 1}, after={"size": 2})
@@ -97,7 +118,7 @@ def ask(ground: Ground, *, initiator: str = "range-initiator", deletes: bool = F
         tool=TOOL, resource=RESOURCE, digest=hashlib.sha256(str(ground.new_id()).encode()).hexdigest(), subject="terraform.plan",
         risks=risks, initiator=initiator, card=card, arguments={}, refs=("T4", "M13", "R1"),
     )  # fmt: skip
-    gate = ground.gate()
+    gate = gate or ground.gate()
     try:
         asked = gate.request(action, run=f"range-{ground.new_id()}")
     except ActionRefused as refusal:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SOFTWARE = "tenuto-up"
 LOOK_SECONDS = 0.5
 FOUNDING_SECONDS_MAX = 60.0
-WATCHER, ROUTER, CONSOLE = "anomaly-watch", "router", "console"
+WATCHER, REPORTER, ROUTER, CONSOLE = "anomaly-watch", "reporter", "router", "console"
 OPERATIONS = "operations"
 """Answers for the road's own authors, above all for the console: a reviewer who did would measure himself."""
 
@@ -58,7 +58,7 @@ def own_people() -> list[Enrolment]:
     from ..registering import Enrolment
 
     roles: tuple[tuple[str, Role], ...] = (
-        ("ingest", "ingest"), (WATCHER, "detector"), (ROUTER, "router"), (CONSOLE, "console")
+        ("ingest", "ingest"), (WATCHER, "detector"), (REPORTER, "detector"), (ROUTER, "router"), (CONSOLE, "console")
     )  # fmt: skip
     return [Enrolment(author, role, OPERATIONS) for author, role in roles]
 

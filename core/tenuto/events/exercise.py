@@ -34,7 +34,7 @@ class ExerciseEnded(Event, frozen=True, kw_only=True, tag="exercise.ended"):
     verdict: held (the attacker did not reach the goal, and evidence names the control), unproven (not reached, and
     nothing on record says why), broken (reached), not_run (a part that it needs is not here). held: the mitigations, and
     rules that evidence shows to have stopped or noticed it. evidence: ids of the events that it rests on, none where a
-    program's own output is the evidence. milliseconds: from the start to the verdict.
+    program's own output is the evidence; the payload has all of them where there are more than 16. milliseconds: from the start to the verdict.
     """
 
     exercise: Name
