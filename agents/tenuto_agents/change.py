@@ -87,8 +87,13 @@ def initiator(change: Change) -> str:
 
     What a commit says about its author is a claim; it can add an exclusion but never lift one.
     """
-    address = change.commits[0].email
-    return address.lower() if _ADDRESS.fullmatch(address.lower()) else as_name(address or change.commits[0].author)
+    return person_behind(change.commits[0])
+
+
+def person_behind(commit: Commit) -> str:
+    """Name the person whom a commit claims as its author."""
+    address = commit.email.lower()
+    return address if _ADDRESS.fullmatch(address) else as_name(commit.email or commit.author)
 
 
 def read_change(repository: Path, base: str, head: str, *, title: str = "", box: Box | None = None) -> Change:

@@ -30,13 +30,11 @@ from .evidence import (
 )
 from .git import Repository
 from .infrastructure import TOPIC_APPLIED, stack_resource
-from .place import ENVIRONMENT, Place, Prepared, Release
+from .place import ENVIRONMENT, LocalPlace, Place, Prepared, Put, Release
 from .rollback import LOOK_SECONDS, Rollbacks
 from .task import Task
 from .text import as_name
-
-DEPLOY_TOOL = "deploy.production"
-SUBJECT = "artifact"
+from .tools.deploy_tools import DEPLOY_TOOL, RELEASE, RISKS, SUBJECT, ReleaseArguments, service_resource
 
 
 class Deployment:
@@ -83,16 +81,38 @@ class Deployment:
 
         def work() -> tuple[Release, Result]:
             release = place.put(task, prepared, deployment)
-            values = {"healthy": release.healthy, "address": release.address, "artifact": prepared.digest, "lacks": place.lacks}
-            return release, Result(text=release.sentence, values=values)
+            return release, _told(release, prepared, place)
 
         action = Action(
             tool=DEPLOY_TOOL, resource=service_resource(change.repository), digest=prepared.digest, subject=SUBJECT,
-            risks=("production",), initiator=initiator(change), card=deployment_card(handover, change, prepared, place.current()),
+            risks=RISKS, initiator=initiator(change), card=deployment_card(handover, change, prepared, place.current()),
             arguments={"head": change.head, "artifact": prepared.digest, "files": artifact.files, **prepared.values},
             refs=("R1", "M18"),
         )  # fmt: skip
+        if task.tools is not None and isinstance(place, LocalPlace):
+            return self._release_by_server(task, change, action, (place, prepared, deployment))
         return task.act(action, work).value
+
+    @staticmethod
+    def _release_by_server(
+        task: Task, change: Change, action: Action, what: tuple[LocalPlace, Prepared, str]
+    ) -> Release:
+        """The server builds the artifact itself, from the same commit, and puts it in force; what becomes of it is recorded here."""
+        place, prepared, deployment = what
+        releases: list[Release] = []
+
+        def tell(put: Put) -> Result:
+            releases.append(release := place.end(task, put, deployment))
+            return _told(release, prepared, place)
+
+        arguments = ReleaseArguments(change.repository, change.base, change.head, prepared.digest)
+        task.use("deploy", RELEASE, arguments, action, tell, begin=lambda: place.begin(task, prepared, deployment))
+        return releases[0]
+
+
+def _told(release: Release, prepared: Prepared, place: Place) -> Result:
+    values = {"healthy": release.healthy, "address": release.address, "artifact": prepared.digest, "lacks": place.lacks}
+    return Result(text=release.sentence, values=values)
 
 
 def deployment_card(handover: Handover, change: Change, prepared: Prepared, running: str | None) -> ApprovalCard:
@@ -105,8 +125,3 @@ def deployment_card(handover: Handover, change: Change, prepared: Prepared, runn
         verdict=handover.verdict, verdict_reasoning=handover.reasoning,
         images=(ImageChange(name=what, before=running or "", after=prepared.digest),),
     )  # fmt: skip
-
-
-def service_resource(repository: str) -> str:
-    """How policy names the service of a repository, such as `service:shop`."""
-    return f"service:{as_name(Path(repository).name)}"

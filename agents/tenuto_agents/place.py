@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from tenuto.documents import Finding, Result
 from tenuto.events import DeploymentHealthy, DeploymentRolledBack, DeploymentStarted, DeploymentUnhealthy
 
@@ -40,6 +41,21 @@ class Prepared:
     digest: str
     findings: tuple[Finding, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
+
+
+class Put(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What became of a release that was put in force on the built-in target.
+
+    seen: why it is not well, empty where it is; then milliseconds until it was, else checks that found it unwell. before: the
+    digest that was in force, if any; restored: whether that is back. address: where what runs now answers.
+    """
+
+    seen: str
+    milliseconds: int
+    checks: int
+    before: str | None
+    restored: bool
+    address: str
 
 
 class Place(Protocol):
@@ -90,16 +106,25 @@ class LocalPlace:
 
     def put(self, task: Task, prepared: Prepared, deployment: str) -> Release:
         """Start it beside the running one, and go back when it is not healthy."""
+        self.begin(task, prepared, deployment)
+        return self.end(task, put_in_force(self._target, prepared.artifact), deployment)
+
+    def begin(self, task: Task, prepared: Prepared, deployment: str) -> None:
+        """Put on record that the release begins, before anything is touched."""
         task.record(DeploymentStarted, deployment=deployment, environment=ENVIRONMENT, artifact=prepared.digest)
-        before = self._target.current()
-        try:
-            milliseconds, address = self._target.release(prepared.artifact)
-        except Unhealthy as unhealthy:
-            seen = Result(text=str(unhealthy))
-            task.record(DeploymentUnhealthy, document=seen, deployment=deployment, checks=unhealthy.checks)
-            return self._put_back(task, before, deployment, str(unhealthy))
-        task.record(DeploymentHealthy, deployment=deployment, milliseconds=milliseconds)
-        return Release(healthy=True, sentence=f"{deployment} is healthy at {address}.", address=address)
+
+    def end(self, task: Task, put: Put, deployment: str) -> Release:
+        """Put on record what became of it, and return how that is said."""
+        if not put.seen:
+            task.record(DeploymentHealthy, deployment=deployment, milliseconds=put.milliseconds)
+            return Release(healthy=True, sentence=f"{deployment} is healthy at {put.address}.", address=put.address)
+        task.record(DeploymentUnhealthy, document=Result(text=put.seen), deployment=deployment, checks=put.checks)
+        if put.before is None:
+            return Release(healthy=False, sentence=f"{put.seen} There was no release before it; nothing runs.")
+        if not put.restored:
+            return Release(healthy=False, sentence=f"{put.seen} The release {put.before[:12]} could not be restored. Look at it now.")
+        task.record(DeploymentRolledBack, deployment=deployment, artifact=put.before, why="unhealthy", refs=("M18", "R4"))
+        return Release(healthy=False, sentence=f"{put.seen} The release {put.before[:12]} is back.", address=put.address)
 
     def ways_back(self) -> tuple[str, ...]:
         """Return the releases whose archives are kept, without the one in force."""
@@ -119,15 +144,17 @@ class LocalPlace:
         address = running.address if running else ""
         return Release(healthy=True, sentence=f"The release {digest[:12]} is back in the place of {deployment}.", address=address)
 
-    def _put_back(self, task: Task, before: str | None, deployment: str, why: str) -> Release:
-        restored = self._target.restore(before)
-        if before is None:
-            return Release(healthy=False, sentence=f"{why} There was no release before it; nothing runs.")
-        if not restored:
-            return Release(healthy=False, sentence=f"{why} The release {before[:12]} could not be restored. Look at it now.")
-        task.record(DeploymentRolledBack, deployment=deployment, artifact=before, why="unhealthy", refs=("M18", "R4"))
-        running = self._target.running()
-        return Release(healthy=False, sentence=f"{why} The release {before[:12]} is back.", address=running.address if running else "")
+
+def put_in_force(target: LocalTarget, artifact: Artifact) -> Put:
+    """Make `artifact` the current release of a target, or bring back what was; nothing goes on record here."""
+    before = target.current()
+    try:
+        milliseconds, address = target.release(artifact)
+    except Unhealthy as unhealthy:
+        restored = target.restore(before)
+        running = target.running()
+        return Put(str(unhealthy), 0, unhealthy.checks, before, restored, running.address if running else "")
+    return Put("", milliseconds, 0, before, restored=False, address=address)
 
 
 def local_place(folder: Path) -> LocalPlace:

@@ -105,10 +105,13 @@ class Task:
             self.stop.end_effect()
         return Acted(values[0], outcome)
 
-    def use(self, server: str, tool: Tool[A, R], arguments: A, action: Action, tell: Callable[[R], Result]) -> Acted[R]:
+    def use(
+        self, server: str, tool: Tool[A, R], arguments: A, action: Action, tell: Callable[[R], Result],
+        *, begin: Callable[[], object] = lambda: None,
+    ) -> Acted[R]:  # fmt: skip
         """Call a tool of a server as the tool call `action`; policy is asked about exactly `arguments`, and the tool gets them.
 
-        `tell` says what of the answer goes on record. Raises like `act`, and what `ToolSession.call` raises; a server that does
+        `tell` says what of the answer goes on record; `begin` is done right before the call. Raises like `act`, and what `ToolSession.call` raises; a server that does
         not offer what was pinned is found out before anybody is asked.
         """
         assert self.tools is not None, "whoever uses a server has looked whether there is one"
@@ -119,6 +122,7 @@ class Task:
 
         def execute(started: ToolStarted) -> Result:
             self.stop.begin_effect()
+            begin()
             answers.append(session.call(tool, arguments, started))
             return tell(answers[0])
 

@@ -19,13 +19,17 @@ import pytest
 from tenuto.clock import SystemClock, new_uuid7
 from tenuto.embedded import EmbeddedPostgres
 from tenuto.events import Event, PolicyDecided, ToolFailed, ToolFinished, ToolRequested, ToolStarted
-from tenuto.gate import Gate, Patience
+from tenuto.gate import Action, Gate, Patience
 from tenuto.recorder import Recorder
 from tenuto.registering import Enrolment
 from tenuto.wiring import open_policy
+from tenuto_agents.artifact import build_artifact
 from tenuto_agents.change import read_change
 from tenuto_agents.code_review import read_recorded
+from tenuto_agents.git import Repository
+from tenuto_agents.target import LocalTarget
 from tenuto_agents.task import StopRequest, Task
+from tenuto_agents.tools.deploy_tools import DEPLOY_TOOL, RELEASE, DeployTools, ReleaseArguments
 from tenuto_agents.tools.git_tools import DIFF, DiffArguments, diff_action
 from tenuto_agents.tools.session import RefusedByTool, ToolSession
 from tenuto_agents.tools.toolset import Tools, started
@@ -60,9 +64,9 @@ class Place:
         self.runs += 1
         return Task(self.recorder, self.gate, f"run-{self.runs}", (), StopRequest(), tools=Tools({"git": session or self.session}))
 
-    def start(self, recorder: Recorder | None = None, *, tool: str | None = None) -> ToolStarted:
+    def start(self, recorder: Recorder | None = None, *, tool: str | None = None, action: Action | None = None) -> ToolStarted:
         """What an agent that was taken over can do with its key: put a start on record without asking its gate."""
-        recorder, action = recorder or self.recorder, diff_action(self.arguments)
+        recorder, action = recorder or self.recorder, action or diff_action(self.arguments)
         self.runs += 1
         event = recorder.record(
             ToolStarted, run=f"run-{self.runs}", call=f"call-{uuid4()}", tool=tool or action.tool, resource=action.resource,
@@ -145,3 +149,23 @@ def test_a_change_that_is_not_whole_is_refused_by_the_tool_and_that_is_on_record
     with pytest.raises(RefusedByTool, match="not for a whole change"):
         read_recorded(task, msgspec.structs.replace(place.change.document(), base=sibling))
     assert place.kinds(task.run)[-1] is ToolFailed
+
+
+def test_production_is_closed_to_a_start_that_nobody_approved(place: Place) -> None:
+    """The agent's key signs starts; what it cannot sign is somebody else's approval."""
+    place.scratch.git("checkout", "-q", "change")
+    artifact = build_artifact(Repository(place.scratch.path), place.change.head)
+    arguments = ReleaseArguments(place.change.repository, place.change.base, place.change.head, artifact.digest)
+    action = DeployTools(lambda name: LocalTarget(place.scratch.path / name)).action(DEPLOY_TOOL, arguments)
+    session, other = ToolSession(started(place.road.settings, OTHER, "deploy", os.environ)), place.road.recorder(OTHER)
+    try:
+        began = place.start(other, action=action)
+        with pytest.raises(RefusedByTool, match="policy wants 1 to agree"):
+            session.call(RELEASE, arguments, began)
+        swapped = msgspec.structs.replace(arguments, artifact="0" * 64)
+        with pytest.raises(RefusedByTool, match="The artifact of"):
+            session.call(RELEASE, swapped, began)
+    finally:
+        session.close()
+        other.close()
+    assert not (place.road.settings.home / "targets").exists()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .contract import Toolbox
 
-SERVERS = ("git",)
+SERVERS = ("git", "deploy")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -53,11 +53,15 @@ def open_toolbox(settings: Settings, name: str, agent: str) -> Toolbox:
     from tenuto.errors import NotConfigured
 
     from ..sandbox import open_box
+    from ..target import LocalTarget
+    from .deploy_tools import DeployTools
     from .git_tools import GitTools
 
     if name == "git":
         # The review reads what nobody has looked at yet; the others read what it has let through.
         return GitTools(open_box(required=settings.sandbox == "required") if agent == "code-review" else None)
+    if name == "deploy":
+        return DeployTools(lambda service: LocalTarget(settings.home / "targets" / service))
     raise NotConfigured(f"There is no tool server {name!r}. There are {', '.join(SERVERS)}.")
 
 

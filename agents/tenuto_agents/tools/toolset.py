@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SERVERS: Mapping[str, tuple[str, ...]] = {
     "code-review": ("git",),
     "infrastructure": ("git",),
-    "deployment": ("git",),
+    "deployment": ("git", "deploy"),
 }
 """Which servers each agent has."""
 PINS = "pins.json"
