@@ -14,7 +14,7 @@ import sys
 import tempfile
 import tokenize
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,14 @@ def analyse(change: Change, box: Box) -> Analysis:
         raise AnalysisRefused(f"There are {len(findings)} findings; more than {FINDINGS_MAX} are not reviewed. Split it.")
     ordered = sorted(findings, key=lambda one: (one.file, one.line, one.tool, one.rule))
     return Analysis(tuple(ordered), tuple(file.shown for file in python), skipped, box.name)
+
+
+def with_more(analysis: Analysis, more: Sequence[Finding]) -> Analysis:
+    """Return the analysis with findings of somebody else among its own; raises AnalysisRefused for more than FINDINGS_MAX (500)."""
+    findings = sorted((*analysis.findings, *more), key=lambda one: (one.file, one.line, one.tool, one.rule))
+    if len(findings) > FINDINGS_MAX:
+        raise AnalysisRefused(f"There are {len(findings)} findings; more than {FINDINGS_MAX} are not reviewed. Split it.")
+    return replace(analysis, findings=tuple(findings))
 
 
 def _analyse_python(files: Sequence[ChangedFile], box: Box) -> list[Finding]:

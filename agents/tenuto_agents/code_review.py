@@ -17,7 +17,7 @@ from tenuto.events import AlertRaised, DecisionMade, Event
 from tenuto.gate import Action
 
 from .agent import Duty
-from .analysis import Analysis, analyse
+from .analysis import Analysis, analyse, with_more
 from .change import Change
 from .clean import CleanFile, clean_files
 from .evidence import CODE_REVIEW, INFRASTRUCTURE, PIPELINE, Record, verify_submitted
@@ -25,6 +25,7 @@ from .knowledge import Found, Knowledge
 from .model import Model, ModelAnswer, parse_answer
 from .prompt import build_prompt
 from .sandbox import Box, Breach
+from .secrets.added import secrets_added
 from .task import Task
 from .text import visible_line
 from .tools.git_tools import (
@@ -91,7 +92,7 @@ class CodeReview:
 
     def _analyse(self, task: Task, change: Change) -> Looked:
         def work() -> tuple[Looked, Result]:
-            analysis = analyse(change, self._box)
+            analysis = with_more(analyse(change, self._box), secrets_added(change, task.secrets_in))
             clean = clean_files(change.files, self._box)
             found = Found() if self._knowledge is None else self._knowledge.search(change.diff)
             text = f"{len(analysis.findings)} findings in {len(analysis.analysed)} files; {len(analysis.skipped)} not analysed."

@@ -6,7 +6,7 @@ There is no other way out of an agent's code, so a step that is not on record wo
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -18,7 +18,7 @@ from tenuto.events import Event, MessageSent, RunFinished, ToolStarted
 from tenuto.gate import Action, Gate, Outcome
 from tenuto.recorder import Recorder
 
-from .secrets import OutputFilter
+from .secrets import Hit, OutputFilter
 
 if TYPE_CHECKING:
     from .tools.contract import Tool
@@ -139,6 +139,10 @@ class Task:
     def screened(self, text: str, place: str) -> str:
         """Return `text` without any secret: for what goes out of this process by another way than the ledger."""
         return text if self.outgoing is None else self.outgoing.text(text, place, self.run)
+
+    def secrets_in(self, text: bytes) -> Sequence[Hit]:
+        """Return the secrets in what somebody else wrote, by kind and fingerprint; none where this agent has no filter."""
+        return () if self.outgoing is None else self.outgoing.find(text)
 
     def record(self, kind: type[Event], *, document: Document | None = None, **fields: Any) -> Event:
         """Put one event of this run on record."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from tenuto.registering import Enrolment
 from tenuto_agents import code_review
 from tenuto_agents.analysis import Analysis
-from tenuto_agents.attacks import leaks, pull_requests
+from tenuto_agents.attacks import leaks, pull_requests, reporting
 from tenuto_agents.attacks.exercise import Report, exercise
 from tenuto_agents.attacks.ground import Ground
 from tenuto_agents.attacks.scenario import Scenario
@@ -20,12 +21,13 @@ from tenuto_agents.secrets import SecretScanner
 from tests.conftest import TEMPLATE, Database
 from tests.road import Road
 
-BY_NAME = {scenario.name: scenario for scenario in (*pull_requests.SCENARIOS, *leaks.SCENARIOS)}
+BY_NAME = {scenario.name: scenario for scenario in (*pull_requests.SCENARIOS, *leaks.SCENARIOS, *reporting.SCENARIOS)}
 CONTROLS = {
     "orders-in-comments": {"M1", "M3", "M4"}, "orders-in-strings": {"M3", "M4"}, "tool-call-in-answer": {"M2"}, "two-answers": {"M2"},
     "own-configuration": {"M25", "M3", "M4"}, "call-home": {"M24", "M26"}, "start-a-shell": {"M25", "M26"}, "fork-bomb": {"M25", "M26"},
     "leave-the-namespace": {"M24", "M26"}, "touch-the-machine": {"M24"}, "secret-in-message": {"M8"}, "secret-split-in-two": {"M8"},
-    "secret-in-arguments": {"M8"}, "secret-in-commit": {"M10"}, "secret-in-configuration": {"M9"},
+    "secret-in-arguments": {"M8"}, "secret-in-commit": {"M10"}, "secret-in-pull-request": {"M10"}, "secret-in-configuration": {"M9"},
+    "injection-kept-quiet": {"M19"},
 }  # fmt: skip
 
 
@@ -35,7 +37,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, postgres: object) -> Iterat
     with psycopg.connect(postgres.url, autocommit=True) as connection:  # type: ignore[attr-defined]
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     with Road(home, Database(postgres, name)) as road, road.working():  # type: ignore[arg-type]
-        road.register()
+        road.register(Enrolment("reporter", "detector", "operations"))
         with Ground(road.settings, home / "scratch") as opened:
             yield opened
 
@@ -73,7 +75,7 @@ def test_each_attack_is_held_by_the_controls_that_it_names(ground: Ground, name:
     ("name", "off"),
     [
         ("orders-in-strings", ("analysis",)), ("start-a-shell", ("watch",)), ("touch-the-machine", ("box",)), ("secret-in-message", ("scanner",)),
-        ("secret-in-arguments", ("scanner",)),
+        ("secret-in-arguments", ("scanner",)), ("secret-in-pull-request", ("scanner",)),
     ],
 )  # fmt: skip
 def test_the_same_attack_arrives_without_the_control(ground: Ground, name: str, off: tuple[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +89,13 @@ def test_the_same_attack_arrives_without_the_control(ground: Ground, name: str, 
         monkeypatch.setattr(SecretScanner, "find", lambda *_: [])
         monkeypatch.setattr(leaks, "SECONDS_MAX", 1.0)
     assert run(BY_NAME[name], ground).verdict == "broken"
+
+
+@pytest.mark.usefixtures("boxed")
+def test_a_report_that_leaves_the_week_out_is_noticed(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "REPORT", ("report", "injections", "--week", "2020-W01", "--format", "json"))
+    monkeypatch.setattr(reporting, "ALERT_SECONDS", 0.0)
+    assert run(BY_NAME["injection-kept-quiet"], ground).verdict == "broken"
 
 
 def test_every_attack_here_names_controls_and_a_goal() -> None:

@@ -18,6 +18,7 @@ from . import (
     published,
     pull_requests,
     releases,
+    reporting,
     reviews,
     second_looks,
     states,
@@ -26,7 +27,7 @@ from .scenario import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for part in (messages, accounts, reviews, flooding, second_looks, published, pull_requests, leaks, leaked, states, plans, drifting, images, releases)
+    for part in (messages, accounts, reviews, flooding, second_looks, published, pull_requests, reporting, leaks, leaked, states, plans, drifting, images, releases)
     for scenario in part.SCENARIOS
 }  # fmt: skip
 

@@ -9,17 +9,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from tenuto.documents import Reason, Review, to_payload
+from tenuto.documents import Finding, Reason, Review, to_payload
 from tenuto.errors import NotConfigured, Refused
 from tenuto.events import AlertRaised, DecisionMade, MessageSent, SecretLeaked, SecretRotated, ToolRequested
 from tenuto.gate import Action
+from tenuto_agents.change import read_change
 from tenuto_agents.secrets import Leak, OutputFilter, SecretScanner
+from tenuto_agents.secrets.added import MESSAGES, secrets_added
 from tenuto_agents.secrets.live import Live, add_live, load_live, open_scanner
 from tenuto_agents.secrets.outgoing import RUNS_MAX
 from tenuto_agents.secrets.references import demand_references, resolve
@@ -30,6 +33,7 @@ from tenuto_agents.task import StopRequest, Task
 
 from tests.unit.agents.doubles import RecordingGate, RecordingRecorder, World
 from tests.unit.agents.repositories import ENVIRONMENT, Scratch
+from tests.unit.agents.reviews import Reviewed
 
 # Written in two halves, so that no scanner takes the test itself for a leak.
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -306,3 +310,43 @@ def test_whoever_takes_a_secret_out_may_push(tmp_path: Path, scanner: SecretScan
     subprocess.run(["git", "update-ref", "-d", "refs/tmp/x"], cwd=server, env=ENVIRONMENT, check=True)
     found: list[Any] = list(secrets_of_push(Repository(server), [f"{'0' * 40} {head} refs/heads/change\n", f"{head} {'0' * 40} refs/heads/old\n"], scanner))
     assert found == []
+
+
+@pytest.mark.parametrize("kind", ["github-token", "aws-access-key", "private-key", "assignment"])
+def test_a_secret_that_a_pull_request_adds_is_a_grave_finding_and_never_on_record(tmp_path: Path, scanner: SecretScanner, kind: str) -> None:
+    before = f"x = 1\n{SECRETS[kind]}\n"
+    old = read_added(tmp_path / "old", {"settings.txt": before}, {"settings.txt": "x = 2\n"}, scanner)
+    assert old == (), "whoever takes it out does the right thing"
+    found = read_added(tmp_path / "new", {"settings.txt": "x = 1\n"}, {"settings.txt": f"x = 1\n\n{SECRETS[kind]}\n"}, scanner)
+    assert [(one.severity, one.file, one.line, one.rule) for one in found] == [("high", "settings.txt", 3, f"secret.{kind}")]
+    assert not any(part in found[0].message for part in SECRETS[kind].split("\n") if len(part) > 8)
+
+
+def test_a_secret_in_a_message_a_binary_or_an_encoding_is_found_too(tmp_path: Path, scanner: SecretScanner) -> None:
+    binary = b"\0\1" + TOKEN.encode() + b"\0"
+    encoded = base64.b64encode(PASSWORD.encode()).decode()
+    files = {"blob": binary, "a.py": f"K = '{encoded}'\n"}
+    found = read_added(tmp_path, {"README": "x\n"}, files, scanner, message=f"use {TOKEN}")
+    assert [(one.file, one.rule) for one in found] == [
+        ("a.py", "secret.database-password"), ("blob", "secret.github-token"), (MESSAGES, "secret.github-token"),
+    ]  # fmt: skip
+
+
+def test_the_review_of_a_change_with_a_secret_is_not_forwarded_though_the_model_approves(tmp_path: Path, scanner: SecretScanner) -> None:
+    changed = Reviewed(tmp_path, {"config.ini": f"token = {TOKEN}\n"})
+    changed.task = replace(changed.task, outgoing=Leaks().filter(scanner))
+    changed.review()
+    (decided,) = changed.of(DecisionMade)
+    assert (decided.verdict, decided.findings, decided.diverges, changed.forwarded) == ("approve", 1, True, False)
+    (finding,) = changed.world.document(decided).findings
+    assert TOKEN not in finding.message
+    assert scanner.fingerprint(TOKEN.encode())[:16] in finding.message
+
+
+def read_added(
+    path: Path, base: dict[str, str | bytes], head: dict[str, str | bytes], scanner: SecretScanner, message: str = "change"
+) -> tuple[Finding, ...]:
+    """What the review finds in a change of a real repository."""
+    scratch = Scratch(path, base)
+    scratch.commit(head, message)
+    return secrets_added(read_change(path, "main", "change"), scanner.find)
