@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("planted_app.py")
 START_SECONDS_MAX = 180.0
-STOP_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX, SETTLE_SECONDS = 20.0, 1.0
 CLOSED_WHILE_OPENING = re.compile(
     r"Exception in ASGI application\n"
     r"(?:(?!.*(?:Exception in ASGI application|tenuto_dashboard)).*\n)*?"
@@ -55,7 +55,8 @@ class Console:
     def signed(self) -> list[tuple[Event, Reason | None]]:
         """What its door was asked to sign, in order, each with the reason beside it."""
         file = self.home / "door.jsonl"
-        lines = file.read_bytes().splitlines() if file.exists() else []
+        whole = file.read_bytes().rpartition(b"\n")[0] if file.exists() else b""  # the console may be writing the last line
+        lines = whole.splitlines()
         read = [msgspec.json.decode(line) for line in lines]
         return [(decode(line["header"].encode()), line["reason"] and Reason(text=line["reason"])) for line in read]
 
@@ -63,8 +64,15 @@ class Console:
         """What the process said, without what Streamlit 1.67 says when a tab closes before its connection has opened.
 
         Its web server then closes a connection that is closed already, outside any page of ours. A defect in a page is
-        printed in other words, so that it still stands here.
+        printed in other words, so that it still stands here. What is being written is waited for, to its last word.
         """
+        seen = -1
+        while "Traceback" in (said := self._said()) and len(said) != seen:
+            seen = len(said)
+            time.sleep(SETTLE_SECONDS)
+        return said
+
+    def _said(self) -> str:
         return CLOSED_WHILE_OPENING.sub("", (self.home / "console.log").read_text("utf-8", "replace"))
 
 
@@ -117,7 +125,7 @@ def _wait_until_healthy(console: Console, process: subprocess.Popen[bytes]) -> N
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{console.url}/_stcore/health", timeout=2):
+            with urllib.request.urlopen(f"{console.url}/_stcore/health", timeout=20):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

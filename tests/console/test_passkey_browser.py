@@ -41,7 +41,8 @@ class Page:
     file: Path
 
     def written(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+        whole = self.file.read_text().rpartition("\n")[0] if self.file.exists() else ""  # the page may be writing the last line
+        return [json.loads(line) for line in whole.splitlines()]
 
     def press(self, name: str) -> dict[str, Any]:
         """Press a button and return what the page wrote down about it."""
@@ -76,7 +77,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             yield served
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait()
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=20):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
-from tenuto.addresses import DATABASE
+from tenuto.addresses import DATABASE, RUNNING_FILE
 from tenuto.embedded import EmbeddedPostgres
 from tenuto.embedded.child import free_port
 
@@ -67,19 +69,29 @@ class Demo:
 
 @dataclass(frozen=True)
 class Demonstrated:
-    """How the demonstration ended, its home, and a copy that was made before anything else looked at it."""
+    """How the demonstration ended, its home, and a copy that was made before anything else looked at it.
+
+    second: how another one ended that was started on the same home meanwhile.
+    """
 
     home: Path
     copy: Path
     ended: subprocess.CompletedProcess[str]
+    second: subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="session")
 def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Demonstrated:
     folder = tmp_path_factory.mktemp("demo")
-    ended = tenuto(folder / "home", *UNATTENDED, "--port", str(free_port()))
+    home = folder / "home"
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(tenuto, home, *UNATTENDED, "--port", str(free_port()))
+        while not (home / RUNNING_FILE).exists() and not first.done():
+            sleep(0.05)
+        second = tenuto(home, *UNATTENDED, "--port", str(free_port()))
+        ended = first.result()
     assert ended.returncode == 0, ended.stderr
-    return Demonstrated(folder / "home", copy_of(folder / "home", folder / "copy"), ended)
+    return Demonstrated(home, copy_of(home, folder / "copy"), ended, second)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 
 from tenuto.policy import load_policy
 
-from tests.end_to_end.conftest import Demo
+from tests.end_to_end.conftest import Demo, Demonstrated
 
 ROAD = (
     ("pipeline", "run.started"),
@@ -56,6 +56,12 @@ def test_the_pull_request_goes_down_the_whole_road_in_order(demo: Demo) -> None:
         assert any(fits(event, wanted) for event in left), f"{wanted} is missing, or came too early"
     finished = [event for event in of_the_run(demo) if event["kind"] == "run.finished"]
     assert [event["fields"]["outcome"] for event in finished] == ["succeeded"]
+
+
+def test_a_second_demonstration_on_the_same_home_was_turned_away_and_the_first_went_on(demonstrated: Demonstrated) -> None:
+    assert demonstrated.second.returncode == 2
+    assert f"{demonstrated.home / 'supervisor'} is in use by process" in demonstrated.second.stderr
+    assert demonstrated.ended.returncode == 0
 
 
 def test_no_tool_starts_before_policy_has_decided_and_a_demanded_approval_was_used_up(demo: Demo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,11 @@ def test_an_old_version_in_the_place_of_a_new_one_does_not_pass(tmp_path: Path) 
         folder = tmp_path / "states" / "shop"
         (folder / "00000002.state").write_bytes((folder / "00000001.state").read_bytes())
         assert place.ask("GET", "/states/shop")[0] == 400
+
+
+def test_of_many_who_make_the_key_at_once_all_have_the_same(tmp_path: Path) -> None:
+    """The store and a command of it may start side by side."""
+    for file in (tmp_path / f"{number}.key" for number in range(20)):
+        with ThreadPoolExecutor(8) as pool:
+            boxes = list(pool.map(lambda _, file=file: LocalKey(file).wrap(b"key", b"about"), range(8)))
+        assert [LocalKey(file).unwrap(box, b"about") for box in boxes] == [b"key"] * 8

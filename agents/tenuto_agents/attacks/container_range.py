@@ -38,7 +38,7 @@ ALLOWED, ELSEWHERE = "10.55.0.9", "10.55.0.66"
 ALLOWED_PORT, CONTROL_PORT = 9000, 4444
 FRONT = f"{ALLOWED}:80"
 HEALTHY = "exec httpd -f -p $PORT -h /release/www\n"
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 90.0
 _BUSYBOX = Path("/bin/busybox")
 _APPLETS = ("sh", "httpd", "wget", "nc", "sleep", "cat", "echo", "ping", "grep", "kill", "mkdir")
 

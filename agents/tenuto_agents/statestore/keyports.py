@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tenuto.errors import Busy, NotConfigured
+from tenuto.log.durable import in_turn
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -53,13 +54,14 @@ class LocalKey:
     def __init__(self, file: Path) -> None:
         """`file` is made when it is not there; raises NotConfigured when others can read it."""
         self._file, self.name = file, f"local:{file.name}"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as made:
-                made.write(secrets.token_bytes(KEY_BYTES))
-                made.flush()
-                os.fsync(made.fileno())
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with in_turn(file.parent):  # processes that start side by side have one key, and none sees half of it
+            if not file.exists():
+                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "wb") as made:
+                    made.write(secrets.token_bytes(KEY_BYTES))
+                    made.flush()
+                    os.fsync(made.fileno())
         if file.stat().st_mode & 0o077:
             raise NotConfigured(f"{file} can be read by others. Take their rights away: chmod 600 {file}")
 

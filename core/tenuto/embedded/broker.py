@@ -21,7 +21,7 @@ from .child import LOOPBACK, Child, DirectoryLock, PartFailed, PartMissing, Plan
 
 log = logging.getLogger(__name__)
 
-START_SECONDS_MAX = 20.0
+START_SECONDS_MAX = 60.0
 PORT_ATTEMPTS_MAX = 5
 GRACE_SECONDS = 3.0  # it has nothing to save
 _OWNER_MAY_RUN = 0o100
