@@ -337,7 +337,7 @@ def until(expected: type[Exception], attempt: Any) -> None:
     """Repeat what is busy for as long as a lost connection takes to be noticed; then `expected` must be raised."""
     from tenuto.errors import Busy
 
-    for _ in range(50):
+    for _ in range(900):
         try:
             attempt()
         except expected:
@@ -350,7 +350,7 @@ def until(expected: type[Exception], attempt: Any) -> None:
 
 
 def eventually_claims(store: LedgerStore) -> int:
-    for _ in range(50):
+    for _ in range(900):
         try:
             return store.claim(NAME)
         except NotOwner:

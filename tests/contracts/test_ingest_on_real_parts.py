@@ -116,7 +116,7 @@ def test_two_ingests_share_the_partitions_while_keys_change(plant: Plant) -> Non
         plant.publish(*(author.write() for _ in range(10)))
     reader = running[0][1]
     wanted = {author.session: 29 for author in honest}
-    for _ in range(600):
+    for _ in range(2400):
         heads = {session: head.seq for session, head in reader.session_heads().items()}
         settled = sum(heads.get(author.session, -1) + 1 for author in gone)
         refused = len(reader.read_kinds(("record.refused",), 0, 1000))
