@@ -22,8 +22,9 @@ demo: $(STAMP) ## Take a real pull request down the whole road (ARGS=--unattende
 up: $(STAMP) ## Run all processes on this machine until Ctrl-C
 	@$(BIN)/tenuto up $(ARGS)
 
+# Hundreds of processes of ours start in there: what they load is compiled once, whatever the machine's habit.
 test: $(PARTS) ## Run the whole test suite (ARGS are handed to pytest)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope $(ARGS)
 
 soak: $(PARTS) ## Run the long tests: simulated worlds and real parts under fire (SOAK_MINUTES=10 for each, SIMULATION_SEED)
 	@SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/python -m pytest -s --timeout=0 tests/soak $(ARGS)

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+from tenuto.cli import build
 from tenuto.policy import load_policy
+from typer.testing import CliRunner
 
 from tests.end_to_end.conftest import Demo, Demonstrated
 
@@ -223,7 +226,7 @@ def test_no_secret_is_in_what_the_parts_said(demo: Demo) -> None:
 STATIONS = ("pull request", "verdict", "policy", "plan", "approval", "call", "request", "approval", "deployment", "after", "end")
 
 
-def test_custody_answers_for_the_deployment_from_pull_request_to_health_check(demo: Demo) -> None:
+def test_custody_answers_for_the_deployment_from_pull_request_to_health_check(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = demo.ask("custody")
     assert ended.returncode == 0, ended.stderr
     links = [json.loads(line) for line in ended.stdout.splitlines()]
@@ -232,8 +235,11 @@ def test_custody_answers_for_the_deployment_from_pull_request_to_health_check(de
     assert links[0]["told"].startswith("Third replica")
     assert all("having seen every piece" in link["said"] for link in links if link["station"] == "approval")
     started = next(event for event in demo.events if event["kind"] == "deployment.started")
-    for name in (demo.run, started["fields"]["deployment"], started["fields"]["artifact"], started["fields"]["artifact"][:8]):
-        assert demo.ask("custody", name).stdout == ended.stdout
+    names = (demo.run, started["fields"]["deployment"], started["fields"]["artifact"], started["fields"]["artifact"][:8])
+    for name, value in {"TENUTO_HOME": str(demo.home), **demo.settings}.items():
+        monkeypatch.setenv(name, value)
+    for name in names:  # in this process, which has loaded the command already
+        assert CliRunner().invoke(build(), ["custody", name]).stdout == ended.stdout
     unknown = demo.ask("custody", "shop-of-nobody")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "shop-of-nobody" in unknown.stderr
