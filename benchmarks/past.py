@@ -13,6 +13,7 @@ from tests.console.planted import Planted
 FIRST_PENDING = "pending-0000"
 RUN_EVENTS = 100
 ALERTS_EVERY, LOSSES_EVERY, APPROVALS_EVERY = 200, 1_000, 50
+RULINGS_EVERY, EXERCISES_EVERY = 20, 100
 REVIEWERS = 3
 ASSIGNED = 10 * REVIEWERS
 
@@ -59,6 +60,35 @@ INSERT INTO read_model.alert (alert, position, event_id, raised, author, detecto
 SELECT 'past-' || n, n * :alerts, md5(n::text)::uuid::text, :now - n * interval '1 minute', 'watch', 'order', 'rules/1', 'burst', 'medium',
     700, 'infrastructure-agent', '', 'T5', 'closed', false, 'available'
 FROM generate_series(1, :events / :alerts) AS n""",
+    "review_decision": """
+INSERT INTO read_model.review_decision (position, approval, reviewer, owner, decision, at, given, counts, demanded, opened, shown_ms, least_ms)
+SELECT n * :approvals + 1, 'past-' || n, 'second-reviewer', 'lena', CASE WHEN n % 7 = 0 THEN 'deny' ELSE 'approve' END,
+    :now - n * interval '1 minute', :now - n * interval '1 minute' - interval '5 minutes', true, 4, 4, 21000, 18000
+FROM generate_series(1, :events / :approvals) AS n""",
+    "spotcheck": """
+INSERT INTO read_model.spotcheck (approval, position, digest, at, approved_by, excluded, within, wanted, drawn, drawn_at, ticket, size,
+    finding, by, signed, signed_at, event_id)
+SELECT 'past-' || n, n * :approvals + 3, repeat('d', 64), :now - interval '2 days', 'lena', 'ada lena mara', 86400, false, n % 7 = 0,
+    :now - interval '2 days', repeat('0', 64), n * :approvals + 9, CASE WHEN n % 7 = 0 THEN 'agree' ELSE '' END,
+    CASE WHEN n % 7 = 0 THEN 'demo' ELSE '' END, CASE WHEN n % 7 = 0 THEN n * :approvals + 11 END, CASE WHEN n % 7 = 0 THEN :now END, NULL
+FROM generate_series(1, :events / :approvals) AS n""",
+    "reviewer_quality": "INSERT INTO read_model.reviewer_quality (owner, agreed, disagreed) VALUES ('lena', :events / 350, 3)",
+    "ruling": """
+INSERT INTO read_model.ruling (position, call, author, tool, resource, run, at, effect, obligation, rules, bundle, engine)
+SELECT n * :rulings, 'call-' || n, 'infrastructure-agent', 'terraform.apply', 'stack/past', 'past-' || n, :now - n * interval '1 minute',
+    CASE WHEN n % 9 = 0 THEN 'deny' ELSE 'allow' END, 'approval', 'infrastructure.applies', repeat('b', 64), 'cedarpy/4.12.2'
+FROM generate_series(1, :events / :rulings) AS n""",
+    "ruling_hour": """
+INSERT INTO read_model.ruling_hour (hour, rule, effect, count)
+SELECT date_trunc('hour', :now - n / 6 * interval '1 hour'), 'rule-' || n % 6, 'allow', 40
+FROM generate_series(1, LEAST(:events / :rulings, 6 * 24 * 365)) AS n""",
+    "exercise": """
+INSERT INTO read_model.exercise (exercise, scenario, verdict, refs, held, evidence, at, position, milliseconds)
+SELECT 'exercise-' || n, 'scenario-' || n % 40, 'held', 'T3 M6', 'M6', '', :now - n * interval '1 minute', n * :exercises, 900
+FROM generate_series(1, :events / :exercises) AS n""",
+    "threat_work": """
+INSERT INTO read_model.threat_work (ref, events, at, position, kind)
+SELECT 'M' || n, :events / 30, :now, n, 'tool.finished' FROM generate_series(1, 30) AS n""",
     "loss": """
 INSERT INTO read_model.loss (position, recorded_at, author, kind, session, first_seq, last_seq)
 SELECT n * :losses, :now, 'infrastructure-agent', 'record.gap', md5(n::text)::uuid::text, 1, 2
@@ -71,7 +101,7 @@ def fill(planted: Planted, *, pending: int, events: int) -> None:
     """Write a past of so many events, then let so many requests wait, of which as many are assigned as people have room."""
     given = {
         "events": events, "run": RUN_EVENTS, "alerts": ALERTS_EVERY, "losses": LOSSES_EVERY, "approvals": APPROVALS_EVERY,
-        "now": planted.now,
+        "rulings": RULINGS_EVERY, "exercises": EXERCISES_EVERY, "now": planted.now,
     }  # fmt: skip
     with planted.engine.begin() as connection:
         for statement in PAST.values():

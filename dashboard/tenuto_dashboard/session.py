@@ -28,7 +28,8 @@ from tenuto_projections.fleet import AUTHORS_MAX, Author, fleet
 from tenuto_projections.inbox import InboxItem
 from tenuto_projections.integrity import Integrity, integrity
 from tenuto_projections.pending import Pending, briefly, count_pending, in_order
-from tenuto_projections.reviewing import Queue, queue
+from tenuto_projections.reviewing import Queue, Room, queue
+from tenuto_projections.reviewing import rooms as rooms_of
 from tenuto_projections.signers import Signer, reviewer_of, signer
 
 from .admission import Admission, NotAdmitted, admit
@@ -46,6 +47,7 @@ DOOR_SECONDS = 1.0
 FIRST_RECEIPT_SECONDS = 15.0
 _LOOK_SECONDS = 1
 _KEEP_SECONDS = 3600
+_LATELY_SECONDS = 15
 _RULEBOOK_SECONDS = 60
 
 Answer = TypeVar("Answer")
@@ -237,11 +239,26 @@ def desks() -> Queue:
     return answer("desks", queue)
 
 
+def rooms() -> dict[str, Room]:
+    """Who has room, without what waits: a page that needs no more asks for no more."""
+    return answer("rooms", rooms_of)
+
+
 def answer(name: str, query: Callable[[Connection], Answer], *, fresh: bool = False) -> Answer:
     """Return what `query` says at the present position. `name` tells queries apart; `fresh` asks again in any case."""
     if fresh:
         return ask(query)
     return cast("Answer", _remembered(name, _integrity().size, query))
+
+
+def lately(name: str, query: Callable[[Connection], Answer]) -> Answer:
+    """Return what `query` said within the last _LATELY_SECONDS: for figures over weeks, which no event moves by much."""
+    return cast("Answer", _said_lately(name, query))
+
+
+@st.cache_resource(ttl=_LATELY_SECONDS, show_spinner=False)
+def _said_lately(name: str, _query: Callable[[Connection], object]) -> object:
+    return ask(_query)
 
 
 @st.cache_resource(ttl=_LOOK_SECONDS, show_spinner=False)

@@ -161,8 +161,12 @@ def queue(connection: Connection) -> Queue:
         one = Given(row["approval"], row["reviewer"], row["why"], row["at"], row["sentence"])
         given[one.approval] = (*given.get(one.approval, ()), one)
     waiting = {row.approval: Waiting(row.until, row.sentence) for row in connection.execute(select(WAITING))}
-    rooms = {row["reviewer"]: _room(dict(row)) for row in connection.execute(select(REVIEWER)).mappings()}
-    return Queue(given, waiting, rooms)
+    return Queue(given, waiting, rooms(connection))
+
+
+def rooms(connection: Connection) -> dict[str, Room]:
+    """Return how much room each reviewer has, by name."""
+    return {row["reviewer"]: _room(dict(row)) for row in connection.execute(select(REVIEWER)).mappings()}
 
 
 class Reviewing:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from tenuto.approvals.identities import identity_of
+from tenuto.approvals.spotcheck import Spotcheck
 from tenuto.embedded.child import free_port
 from tenuto.events import ApprovalSigned, Event, PasskeyEnrolled, ReviewerBound
 from tenuto_projections.inbox import Approval, approval
+from tenuto_projections.reviewed import looks_at
 
 from tests.console.planted import Planted
 from tests.console.proxy import proxied
@@ -94,6 +96,11 @@ class Place:
             found = approval(connection, name)
         assert found is not None
         return found
+
+    def check(self, name: str) -> Spotcheck:
+        """How the second look at an approval stands, as the fold has it."""
+        with self.ledger.engine.connect() as connection:
+            return looks_at(connection, [name])[name].check
 
     def verdict(self, name: str) -> tuple[bool, int, str]:
         """Whether the last vote counts, and which rule says why not, as the fold has it."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 from tenuto.approvals.coverage import first_coverage, next_coverage
+from tenuto.documents import Reason
 from tenuto.events.approval import ApprovalOpened, ApprovalSigned, ApprovalViewed
 from tenuto.events.spotcheck import SpotcheckSigned
 
@@ -76,6 +78,12 @@ def visit(context: Any, console: Console, tmp_path: Path) -> Iterator[Visit]:
     page.close()
 
 
+def asked(told: Planted, name: str, risks: tuple[str, ...]) -> None:
+    """One more request, now, which is over soon."""
+    told.now = max(told.now, datetime.now(UTC))
+    story.request(told, story.Ask(name, f"run-{name}", name, f"{name} is what changes.", risks=risks, minutes=2))
+
+
 @pytest.mark.parametrize(
     ("address", "texts"),
     [
@@ -126,6 +134,56 @@ def test_what_a_hostile_agent_writes_is_shown_and_does_nothing(visit: Visit) -> 
     assert visit.page.evaluate("window.pwned") is None
     assert visit.page.evaluate("document.querySelectorAll('img[src*=x], a[href*=evil]').length") == 0
     assert visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "long text widens the page"
+    visit.demand_whole()
+
+
+def test_a_click_opens_the_request_although_the_list_was_redrawn_under_the_finger(visit: Visit, told: Planted) -> None:
+    from playwright.sync_api import expect
+
+    visit.goto("/inbox")
+    row = visit.page.locator("a.row").filter(has_text="Let the CI role read")
+    row.hover()
+    visit.page.mouse.down()
+    waiting = visit.page.locator(".figure .value").first
+    before = waiting.inner_text()
+    asked(told, "slow-finger-1", ())
+    expect(waiting).not_to_have_text(before)
+    visit.page.wait_for_timeout(300)  # the list comes right after the figures, and waits for the finger
+    visit.page.mouse.up()
+    visit.sees("Your decision", "The role ci-runner gains s3:GetObject")
+    visit.demand_whole()
+
+
+def test_the_keyboard_stays_on_its_request_when_a_graver_one_comes_in_above_it(visit: Visit, told: Planted) -> None:
+    from playwright.sync_api import expect
+
+    visit.goto("/inbox")
+    row = visit.page.locator("a.row").filter(has_text="Shorten the TTL")
+    row.focus()
+    asked(told, "graver-1", ("deletion",))
+    visit.sees("graver-1 is what changes")
+    expect(row).to_be_focused()
+    visit.demand_whole()
+
+
+def test_the_view_that_was_chosen_is_still_chosen_after_a_review(visit: Visit) -> None:
+    visit.goto("/inbox")
+    visit.page.get_by_role("radio", name="Waiting").click()
+    visit.page.locator("a.row").filter(has_text=story.PARTNER.title).click()
+    visit.sees("Your decision")
+    visit.page.locator("a.crumb").click()
+    visit.page.get_by_role("radio", name="Waiting", checked=True).wait_for()
+
+
+def test_whoever_is_forestalled_is_told_so_and_led_on_by_two_keys(visit: Visit, told: Planted) -> None:
+    asked(told, "both-look-1", ())
+    visit.goto("/review?approval=both-look-1")
+    visit.sees("Your decision", "Nobody has decided yet.")
+    told.write("second-reviewer", ApprovalSigned, Reason(text="No."), approval="both-look-1", digest=digest("both-look-1"), decision="deny")
+    visit.sees("Nothing is left to decide here", "It was denied.", "Nothing more lies on your desk")
+    visit.page.keyboard.press("j")
+    visit.page.keyboard.press("Enter")
+    visit.sees("What agents may only do when a person clears it")
     visit.demand_whole()
 
 
@@ -228,5 +286,5 @@ def test_an_approval_is_signed_once_and_stands_as_on_its_way_until_the_ledger_ha
     assert (signed.author, signed.decision, signed.digest) == (story.REVIEWER, "approve", digest(WAITING))
     assert signed.coverage == coverage_of(views)
     told.take(signed, reason)
-    visit.sees("Your approval is in the ledger", "Six replicas fit the quota; I checked it.", "1 of 1")
+    visit.sees("Your approval is in the ledger", "Six replicas fit the quota; I checked it.", "1 of 1", "Back to the inbox")
     visit.demand_whole()

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,9 +17,18 @@ import pytest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 from tenuto.approvals.passkeys import Assertion
 from tenuto.embedded import EmbeddedPostgres
-from tenuto.events import ApprovalSigned, PasskeyOffered, PasskeyRevoked, ReviewerEnrolled, ReviewerUnbound
+from tenuto.events import (
+    ApprovalSigned,
+    PasskeyOffered,
+    PasskeyRevoked,
+    ReviewerEnrolled,
+    ReviewerUnbound,
+    SpotcheckSigned,
+)
 from tenuto.migrating import sqlalchemy_url
 from tenuto_dashboard.passkeys import Ballot
+from tenuto_projections.notify.notices import Notice
+from tenuto_projections.notify.wording import link_of
 
 from tests.console import story
 from tests.console.logging_in import CONSOLE, SECONDS_MAX, Place, running_place
@@ -28,6 +38,8 @@ from tests.unit.approvals.authenticator import Authenticator
 DATABASE = "console_login"
 COOKIE = "_streamlit_user"
 ASKED, OTHER = "dns-ttl-1", "ci-role-1"
+ALSO_DRAWN = "rate-limit-1"
+"""An approval that is due for a second look as well."""
 BROKEN = re.compile("Traceback|Uncaught|This app has encountered an error")
 
 
@@ -116,6 +128,19 @@ def log_in(page: Any, place: Place, subject: str, address: str = "/inbox") -> No
     page.wait_for_url(f"{place.url}/**")
 
 
+def makes_a_passkey(page: Any, place: Place, reviewer: str) -> Any:
+    """Whoever is logged in makes one in this browser, and an administrator enrols it; return the offer."""
+    page.goto(f"{place.url}/passkeys")
+    sees(page, "No passkey yet.")  # drawn last: the button is not drawn once more under the click
+    page.get_by_role("button", name="Make a passkey").click()
+    offer = place.take(page, PasskeyOffered)
+    assert (offer.author, offer.reviewer, offer.web_origin) == (CONSOLE, reviewer, place.url)
+    sees(page, f"tenuto passkey enrol {offer.credential[:16]}")
+    place.enrol(offer.credential, reviewer)
+    sees(page, "active")
+    return offer
+
+
 def test_who_logs_in_is_the_reviewer_whom_the_ledger_names_until_he_logs_out(place: Place, page: Any) -> None:
     page.goto(f"{place.url}/review?approval={ASKED}")
     sees(page, "Log in to review")
@@ -179,13 +204,7 @@ def test_a_decision_is_signed_by_a_passkey_that_was_made_here_and_by_nothing_els
     sees(page, "lena decides by passkey, and none is enrolled yet")
     assert page.get_by_role("button", name="Approve").count() == 0
 
-    page.goto(f"{place.url}/passkeys")
-    page.get_by_role("button", name="Make a passkey").click()
-    offer = place.take(page, PasskeyOffered)
-    assert (offer.author, offer.reviewer, offer.web_origin) == (CONSOLE, "lena", place.url)
-    sees(page, f"tenuto passkey enrol {offer.credential[:16]}")
-    place.enrol(offer.credential, "lena")
-    sees(page, "active")
+    offer = makes_a_passkey(page, place, "lena")
 
     page.goto(review)
     place.until(page, lambda: page.get_by_role("button", name="Approve").is_enabled())
@@ -216,3 +235,29 @@ def test_a_decision_is_signed_by_a_passkey_that_was_made_here_and_by_nothing_els
     sees(page, "lena decides by passkey, and none is enrolled yet")
     place.send(cast, approval=OTHER, digest=digest(OTHER), decision="deny", coverage=None)
     assert "was revoked at position" in place.verdict(OTHER)[2]
+
+
+def test_a_second_look_is_signed_by_a_passkey_on_the_page_that_its_notification_opens(place: Place, page: Any) -> None:
+    place.bind("vera", "vera")
+    drawn = Notice(id="n", reason="second_look", person="vera", about=story.OVERDUE, position=1, at=datetime.now(UTC))
+    link = link_of(drawn, place.url)
+    log_in(page, place, "vera", link.removeprefix(place.url))
+    sees(page, "Let payments write its reports", "You are not an active reviewer, so your second look would not count")
+    assert page.url == link
+    makes_a_passkey(page, place, "vera")
+
+    page.goto(link)
+    sees(page, "Your second look", "with your passkey")
+    agree = page.get_by_role("button", name=re.compile("^Agree"))
+    place.until(page, agree.is_enabled)
+    page.get_by_role("textbox", name="Reason").fill("Only the reports bucket, as the ticket says.")
+    agree.click()
+    signed = place.take(page, SpotcheckSigned)
+    assert (signed.author, signed.reviewer, signed.approval, signed.finding) == (CONSOLE, "vera", story.OVERDUE, "agree")
+    assert signed.assertion
+    sees(page, "vera agrees")
+    assert place.check(story.OVERDUE).finding == "agree"
+
+    replayed = {"reviewer": "vera", "assertion": signed.assertion, "finding": "agree"}
+    place.write(SpotcheckSigned, CONSOLE, approval=ALSO_DRAWN, digest=digest(ALSO_DRAWN), **replayed)
+    assert place.check(ALSO_DRAWN).finding == "", "what was signed for one second look is none for another"

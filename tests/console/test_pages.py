@@ -48,13 +48,11 @@ def test_the_inbox_says_what_is_mine_why_it_is_and_how_much_room_is_left(planted
     planted.write("router", ApprovalAssigned, approval="ci-role-1", reviewer="second-reviewer", why="next_free")
     planted.seal()
     test = page("inbox")
-    text = drawn(test)
-    assert "Yours (overflow): second-reviewer has no place left." in text
-    assert "With second-reviewer (next free)" in text
-    assert "9 of 10 decisions left for you in this hour, 1 on your desk." in text
-    mine = drawn(checked(test.button_group[0].set_value("Mine").run()))
-    assert "Remove the retired staging cluster" in mine
-    assert "Let the CI role read" not in mine
+    mine = drawn(test)
+    assert "9 of 10 decisions left for you in this hour, 1 on your desk." in mine
+    assert "Yours (overflow): second-reviewer has no place left." in mine
+    assert "Let the CI role read" not in mine, "what lies on the reader's own desk is what he sees first"
+    assert "With second-reviewer (next free)" in drawn(checked(test.button_group[0].set_value("All").run()))
     waiting = drawn(checked(test.button_group[0].set_value("Waiting").run()))
     assert "Shorten the TTL" in waiting
     assert "Let the CI role read" not in waiting
@@ -63,6 +61,30 @@ def test_the_inbox_says_what_is_mine_why_it_is_and_how_much_room_is_left(planted
 def test_an_empty_inbox_says_so(planted: Planted, door: RecordingDoor) -> None:
     planted.seal()
     assert "Nothing waits for you" in drawn(page("inbox"))
+
+
+def test_an_empty_desk_says_where_the_others_are(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    test = page("inbox")
+    mine = drawn(checked(test.button_group[0].set_value("Mine").run()))
+    assert "Nothing lies on your desk" in mine
+    assert "6 requests wait with others, or for somebody who has room" in mine
+
+
+def test_a_reader_who_comes_back_stands_before_the_list_and_the_page_that_he_left(planted: Planted, door: RecordingDoor) -> None:
+    story.cast(planted, demo=True)
+    with planted.held():
+        for number in range(45):
+            story.request(planted, story.Ask(f"flood-{number}", f"run-{number}", f"Request {number}.", "s", minutes=600))
+    left = page("inbox")
+    left.session_state["view"], left.session_state["page-Waiting"] = "Waiting", 3
+    assert "Request 44." in drawn(checked(left.run()))
+    back = AppTest.from_string("from tenuto_dashboard.app_pages import inbox\ninbox.draw()\n", default_timeout=60)
+    for name in ("chosen view", "chosen page-Waiting"):  # Streamlit forgets what the widgets themselves held
+        back.session_state[name] = left.session_state[name]
+    text = drawn(checked(back.run()))
+    assert "Request 44." in text
+    assert "Request 0." not in text
 
 
 def test_a_thousand_waiting_requests_are_shown_twenty_at_a_time(planted: Planted, door: RecordingDoor) -> None:

@@ -53,6 +53,9 @@ LOOK_SECONDS = 0.5
 PIECE_SECONDS = 1.0
 """So long a person looks at a piece before the next; the least time of each is less than half of that."""
 FREES = re.compile(r"Waits: .*The next place frees at \d\d:\d\d:\d\d UTC")
+CLICK_MS = 30_000
+SETTLED = "Nothing is left to decide here"
+"""What the console says of a request that somebody else decided while it was being read."""
 YOURS = "Yours ("
 """How the inbox marks what lies on the reader's own desk."""
 
@@ -223,11 +226,15 @@ async def _person(flood: Flood, browser: Any, name: str, done: asyncio.Event) ->
 async def _review(flood: Flood, page: Any, name: str, address: str, done: asyncio.Event) -> None:
     mine = flood.reviewed[name] = []
     await _open(page, address)
-    await page.get_by_role("radio", name="Mine").or_(page.get_by_role("button", name="Mine")).first.click()
+    await _view(page, "Mine")
     while not done.is_set():
         title = await _next_title(page, mine)
         if title is None:
-            flood.told = flood.told or any(FREES.search(text) for text in await page.locator("a.row").all_inner_texts())
+            if not flood.told:
+                await _view(page, "Waiting")
+                await asyncio.sleep(LOOK_SECONDS)
+                flood.told = any(FREES.search(text) for text in await page.locator("a.row").all_inner_texts())
+                await _view(page, "Mine")
             await asyncio.sleep(LOOK_SECONDS)
             continue
         await page.locator("a.row").filter(has_text=title).first.click()
@@ -249,24 +256,35 @@ async def _open(page: Any, address: str) -> None:
             return
 
 
+async def _view(page: Any, name: str) -> None:
+    await page.get_by_role("radio", name=name).click()
+    await page.get_by_role("radio", name=name, checked=True).wait_for()
+
+
 async def _next_title(page: Any, reviewed: Sequence[str]) -> str | None:
     titles = await page.locator("a.row").filter(has_text=YOURS).locator(".title").all_inner_texts()
     return next((title for title in titles if title not in reviewed), None)
 
 
 async def _decide(page: Any, button: str) -> None:
-    """Look at each piece until the console says that it was long enough, then decide with a reason."""
-    decide = page.get_by_role("button", name=re.compile(rf"^{button}\b"))  # its key stands behind the word
-    await decide.wait_for()
+    """Look at each piece until the console says that it was long enough, then decide with a reason, unless somebody was quicker."""
+    from playwright.async_api import TimeoutError as TooLong
+
+    named = re.compile(rf"^{button}\b")  # its key stands behind the word
+    decide, settled = page.get_by_role("button", name=named), page.get_by_text(SETTLED)
+    await decide.or_(settled).first.wait_for()
     deadline = monotonic() + SECONDS_MAX
-    while not await decide.is_enabled():
+    while not await settled.count() and not await page.get_by_role("button", name=named, disabled=False).count():
         assert monotonic() < deadline, await page.inner_text("body")
         if await page.get_by_text("not been on screen long enough").count():
             await page.get_by_role("button", name="Next piece").click()
         await asyncio.sleep(PIECE_SECONDS)
-    await page.get_by_label("Reason").fill("Looked at the plan; it is what the ticket says.")
-    await decide.click()
-    await page.get_by_text("to the ledger").or_(page.get_by_text("is in the ledger")).first.wait_for()
+    try:
+        await page.get_by_label("Reason").fill("Looked at the plan; it is what the ticket says.", timeout=CLICK_MS)
+        await decide.click(timeout=CLICK_MS)
+    except TooLong:
+        assert await settled.count(), "the form is gone, and nothing says why"
+    await page.get_by_text("to the ledger").or_(page.get_by_text("is in the ledger")).or_(settled).first.wait_for()
 
 
 def verify(flood: Flood, hours: Sequence[tuple[int, Sequence[Waits]]], count: int, per_hour: int) -> None:

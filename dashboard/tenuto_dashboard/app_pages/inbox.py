@@ -14,6 +14,7 @@ from tenuto_projections.reviewing import Queue
 
 from tenuto_dashboard import session
 from tenuto_dashboard.cards import inbox_head, inbox_row
+from tenuto_dashboard.choosing import page_of, view_of
 from tenuto_dashboard.live import live
 from tenuto_dashboard.marks import expires_soon, nothing, notice, risk_tone, urgency
 from tenuto_dashboard.pages import follow
@@ -38,41 +39,33 @@ def draw() -> None:
 @live
 def following() -> None:
     """The part that follows the ledger."""
-    now = session.now()
+    now, reviewer = session.now(), session.reviewer()
     waiting = sorted((item for item in session.waiting() if item.state_at(now) == "open"), key=urgency)
     desks = session.desks()
     show(figures(waiting, now), key="figures", now=now)
-    if (left := room(desks, session.reviewer(), now, second_looks(now))) is not None:
+    if (left := room(desks, reviewer, now, second_looks(now))) is not None:
         follow(show(left, key="room", now=now))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        view = st.segmented_control("Show", VIEWS, default=ALL, required=True, label_visibility="collapsed", key="view")
-        items = listed_on(str(view), waiting, desks)
+        view = view_of("view", VIEWS, MINE if any(belongs(desks, one, reviewer, MINE) for one in waiting) else ALL)
+        items = listed_on(view, waiting, desks)
     if len(waiting) >= PENDING_MAX:
         show(notice("amber", f"More than {PENDING_MAX:,} requests wait; the oldest {PENDING_MAX:,} are listed."), key="many", now=now)
-    follow(show(listed(items, now, desks, decided=view == DECIDED), key="list", now=now))
+    follow(show(listed(items, now, desks, view, len(waiting)), key="list", now=now))
 
 
 def listed_on(view: str, waiting: Sequence[Pending], desks: Queue) -> Sequence[InboxItem]:
     """Return what stands on the chosen page of a view; only that is fetched whole."""
     if view == DECIDED:
         return shown(session.answer("decided", lambda connection: decided(connection, DECIDED_MAX)), view)
-    mine = [one for one in waiting if belongs(desks, one, session.reviewer(), view)]
+    reviewer = session.reviewer()  # asked once, and not for each of a thousand
+    mine = [one for one in waiting if belongs(desks, one, reviewer, view)]
     return session.items([one.approval for one in shown(mine, view)])
 
 
 def shown(found: Sequence[Item], view: str) -> Sequence[Item]:
     """Offer the pages of a list and return what stands on the chosen one."""
-    first = page_of(len(found), view)
+    first = (page_of(f"page-{view}", -(-len(found) // ROWS)) - 1) * ROWS
     return found[first : first + ROWS]
-
-
-def page_of(count: int, view: str) -> int:
-    """Offer the pages of a long list; return the index of the first row to show."""
-    pages = max(1, -(-count // ROWS))
-    if pages == 1:
-        return 0
-    chosen = st.pagination(pages, key=f"page-{view}")
-    return (min(int(chosen), pages) - 1) * ROWS
 
 
 def room(desks: Queue, reviewer: str, now: datetime, looks: int = 0) -> Node | None:
@@ -131,13 +124,19 @@ def figures(waiting: Sequence[Pending], now: datetime) -> Node:
     )
 
 
-def listed(items: Sequence[InboxItem], now: datetime, desks: Queue, *, decided: bool) -> Node:
-    """Return the rows, or what an empty inbox says."""
+def listed(items: Sequence[InboxItem], now: datetime, desks: Queue, view: str, waiting: int) -> Node:
+    """Return the rows, or what an empty view says; `waiting` is how many requests are open, whoever has them."""
     if items:
-        return box("panel", inbox_head(decided), box("", *(inbox_row(item, now, whose(desks, item, session.reviewer())) for item in items)))
-    if decided:
+        reviewer = session.reviewer()
+        return box("panel", inbox_head(view == DECIDED), box("", *(inbox_row(item, now, whose(desks, item, reviewer)) for item in items)))
+    if view == DECIDED:
         return nothing("Nothing was decided yet", "Every decision will stand here with its outcome.")
-    return nothing("Nothing waits for you", "New requests appear here by themselves.")
+    if not waiting:
+        return nothing("Nothing waits for you", "New requests appear here by themselves.")
+    others = "1 request waits" if waiting == 1 else f"{waiting:,} requests wait"
+    if view == MINE:
+        return nothing("Nothing lies on your desk", f"{others} with others, or for somebody who has room: All lists them. What comes to you appears here by itself.")
+    return nothing("Everything lies on somebody's desk", f"{others}, each with a reviewer: All lists them.")
 
 
 def _figure(value: Node | str, name: str, tone: str = "") -> Node:

@@ -11,7 +11,7 @@ from tenuto.events.base import Event
 from tenuto_projections.inbox import Approval, CastVote, approval
 from tenuto_projections.rulings import ruling_on
 
-from tenuto_dashboard import before, cards, decisions, pieces, ruled, session, signing
+from tenuto_dashboard import before, cards, decisions, next_up, pieces, ruled, session, signing
 from tenuto_dashboard.diff import show_diff
 from tenuto_dashboard.live import live
 from tenuto_dashboard.marks import nothing, notice
@@ -124,8 +124,8 @@ def aside(name: str) -> None:
         return
     if found.item.state_at(now) == "open":
         pieces.measure(found)
-    if not waiting_for_ledger(found):
-        form(found)
+    if waiting_for_ledger(found) or not form(found):
+        settled(found)
     meter = pieces.meter(found)
     if meter is not None and found.item.state_at(now) == "open":
         show(meter, key="meter", now=now)
@@ -134,15 +134,30 @@ def aside(name: str) -> None:
     note_opened(found)
 
 
-def form(found: Approval) -> None:
-    """Ask for the decision, when there is one to make."""
+def settled(found: Approval) -> None:
+    """Say why there is nothing to decide, where no signature of a moment ago says it, and lead on."""
     item, now = found.item, session.now()
-    mine = [vote for vote in found.votes if vote.reviewer == session.reviewer() and vote.counts and not vote.withdrawn]
-    if item.state_at(now) != "open" or mine:
-        return
+    state, mine = item.state_at(now), own_votes(found)
+    if mine and state == "open" and signing.on_its_way(item.approval) is None:
+        show(next_up.voted(item, mine[-1]), key="voted", now=now)
+    elif not mine and state != "open" and f"{OPENED} {item.approval}" in st.session_state:
+        show(next_up.settled(state), key="settled", now=now)
+    follow(show(next_up.next_up(item.approval), key="next", now=now))
+
+
+def own_votes(found: Approval) -> list[CastVote]:
+    """Return what the reader has decided here, and what counts of it."""
+    return [vote for vote in found.votes if vote.reviewer == session.reviewer() and vote.counts and not vote.withdrawn]
+
+
+def form(found: Approval) -> bool:
+    """Ask for the decision, when there is one to make; return whether there is."""
+    item, now = found.item, session.now()
+    if item.state_at(now) != "open" or own_votes(found):
+        return False
     if session.snapshot().integrity.failed:
         show(notice("red", "The log failed its verification, so nothing can be decided here."), key="closed", now=now)
-        return
+        return True
     shown = st.session_state.setdefault(f"{SHOWN} {item.approval}", item.digest)
     off, seen = pieces.why_not(found, *pieces.pieces(found)), pieces.seen(item.approval)
     choices = (
@@ -150,6 +165,7 @@ def form(found: Approval) -> None:
         Choice("deny", "Deny", "secondary"),
     )
     signing.ask(Matter(item.approval, shown, choices, PLACEHOLDER), lambda door, decision, reason: decide(item.approval, door, decision, reason))
+    return True
 
 
 def decide(name: str, door: decisions.Door, decision: str, reason: str) -> Event:

@@ -22,10 +22,10 @@ def draw() -> None:
 @live
 def following() -> None:
     """The table follows the ledger."""
-    now, rooms = session.now(), session.desks().rooms
+    now, rooms = session.now(), session.rooms()
     if not rooms:
         show(nothing("Nobody reviews", "A reviewer appears with the first key or passkey."), key="crew", now=now)
         return
-    found = session.answer("records", lambda connection: records(connection, now))
+    found = session.lately("records", lambda connection: records(connection, now))
     said = session.answer("qualities", qualities)
     show(crew(rooms, found, said, now), key="crew", now=now)

@@ -13,6 +13,7 @@ from tenuto_projections.reviewing import Room
 
 from tenuto_dashboard import cards, pieces, second_look, session, signing
 from tenuto_dashboard.app_pages import review
+from tenuto_dashboard.choosing import view_of
 from tenuto_dashboard.decisions import Door, NotSigned
 from tenuto_dashboard.live import live
 from tenuto_dashboard.marks import nothing, notice, risk_badges
@@ -59,14 +60,14 @@ def load(name: str, *, fresh: bool = False) -> Looked | None:
 
 def mine() -> Room | None:
     """Return what is known of this console's reviewer."""
-    return session.desks().rooms.get(session.reviewer())
+    return session.rooms().get(session.reviewer())
 
 
 @live
 def every() -> None:
     """The list follows the ledger."""
     now, room = session.now(), mine()
-    view = st.segmented_control("Show", VIEWS, default=MINE, required=True, label_visibility="collapsed", key="looks")
+    view = view_of("looks", VIEWS, MINE)
     found = session.answer(f"looks {view == DONE}", _done if view == DONE else _wanted)
     if view == MINE:
         found = [pair for pair in found if not second_look.why_not_mine(pair[0].check, room) and pair[0].check.state(now) in second_look.OPEN]

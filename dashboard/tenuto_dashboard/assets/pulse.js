@@ -5,11 +5,13 @@
 const LEAVING_MS_MAX = 15000;
 const APART_MS = 120; // two parts that ask in the same moment would be taken for one
 const SENT_MS = 1500;
-const reader = (window.tenutoReader ??= watch({ left: 0, turn: -1, asked: 0 }));
+const reader = (window.tenutoReader ??= watch({ left: 0, turn: -1, asked: 0, acted: 0 }));
 
 function watch(reader) {
   const leave = () => { reader.left = Date.now(); };
+  document.addEventListener("keydown", () => { reader.acted = Date.now(); }, true);
   document.addEventListener("click", (event) => {
+    reader.acted = Date.now();
     const path = event.composedPath();
     if (path.some((node) => node.tagName === "A")) leave();
     if (path.some((node) => node.tagName === "BUTTON")) dim(path.find((node) => node.dataset?.testid === "stForm"));
@@ -30,7 +32,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   clearTimeout(parentElement.beating);
   const after = (ms) => { parentElement.beating = setTimeout(beat, ms); };
   const beat = () => {
-    const now = Date.now(), early = reader.asked + APART_MS - now;
+    const now = Date.now(), early = Math.max(reader.asked, reader.acted) + APART_MS - now;
     if (early > 0) return after(early);
     if (document.hidden) return after(data.seconds * 1000); // nobody reads it: nothing is asked, and no time counts
     if (now - reader.left > LEAVING_MS_MAX) { reader.asked = now; setTriggerValue("beat", now); }

@@ -2,6 +2,7 @@
 const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "ol", "ul", "li", "dl", "dt", "dd", "code", "pre", "small",
   "strong", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "header", "section", "time"]);
 const HREF = /^[a-z]+(\?[a-z]+=[A-Za-z0-9._~%-]*)?$/;
+const APART_MS = 120;
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
   check: "M3.5 8.5l3 3 6-7", cross: "M4 4l8 8M12 4l-8 8", minus: "M4 8h8", next: "M6 3.5L10.5 8 6 12.5",
@@ -80,7 +81,7 @@ function build(node, act) {
     element.onclick = () => act({ pick: node.pick });
   }
   if (link) {
-    element.href = node.href;
+    element.href = node.href; element.dataset.key ??= node.href; // a row is known again by where it leads
     element.onclick = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault(); act(node.go);
@@ -94,11 +95,11 @@ function walk(root) {
   if (root.walking) return;
   root.walking = (event) => {
     const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
-    const inside = root.getRootNode().activeElement?.closest?.(".row, .run");
+    const inside = root.getRootNode().activeElement?.closest?.("a.row, a.run, a.ahead");
     const typing = event.composedPath()[0]?.closest?.("input, textarea, select, [contenteditable], [role=slider], [role=listbox]");
     if (!root.isConnected) return document.removeEventListener("keydown", root.walking);
     if (!step || typing || event.ctrlKey || event.metaKey || event.altKey || (event.key.startsWith("Arrow") && !inside)) return;
-    const rows = [...root.querySelectorAll("a.row, a.run")];
+    const rows = [...root.querySelectorAll("a.row, a.run, a.ahead")];
     if (!rows.length) return;
     const next = inside ? rows.indexOf(inside) + step : 0;
     event.preventDefault();
@@ -107,26 +108,46 @@ function walk(root) {
   document.addEventListener("keydown", root.walking);
 }
 
+// What is pressed must still be there when the finger lifts: a browser drops a click whose two halves met different elements.
+function hold(root) {
+  root.addEventListener("pointerdown", () => {
+    const over = new AbortController();
+    const release = () => { over.abort(); setTimeout(() => { root.held = false; root.late(); }); }; // after the click itself
+    root.held = true;
+    for (const name of ["pointerup", "pointercancel", "dragend", "blur"]) window.addEventListener(name, release, { capture: true, signal: over.signal });
+  }, true);
+}
+
+// What a part asks in the same moment as another one would be taken for one with it (see pulse.js).
+function apart(ask) {
+  const reader = window.tenutoReader ?? {}, early = (reader.asked ?? 0) + APART_MS - Date.now();
+  setTimeout(() => { reader.asked = Date.now(); ask(); }, Math.max(0, early));
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   let root = parentElement.querySelector(".sheet");
-  if (!root) { root = document.createElement("div"); root.className = "sheet"; parentElement.append(root); }
+  if (!root) { root = document.createElement("div"); root.className = "sheet"; parentElement.append(root); hold(root); }
   root.skew = data.now - Date.now();
-  const print = JSON.stringify(data.tree);
+  const tick = () => root.querySelectorAll("[data-at]").forEach((element) => tell(element, Date.now() + root.skew));
+  root.late = () => { draw(root, data.tree, (where) => apart(() => setTriggerValue("go", where))); tick(); };
+  if (!root.held) root.late();
+  clearInterval(root.ticking);
+  root.ticking = setInterval(tick, 1000);
+  return () => clearInterval(root.ticking);
+}
+
+function draw(root, tree, act) {
+  const print = JSON.stringify(tree);
   if (root.print !== print) {
     const opened = new Map([...root.querySelectorAll("details[data-key]")].map((d) => [d.dataset.key, d.open]));
     const focus = root.getRootNode().activeElement, scrolled = root.querySelector(".choose")?.scrollTop;
     const places = () => [...root.querySelectorAll("a, button, summary")], before = places(), place = before.indexOf(focus);
     root.print = print;
-    root.replaceChildren(build(data.tree, (where) => setTriggerValue("go", where)));
+    root.replaceChildren(build(tree, act));
     for (const d of root.querySelectorAll("details[data-key]")) if (opened.has(d.dataset.key)) d.open = opened.get(d.dataset.key);
     if (scrolled) root.querySelector(".choose").scrollTop = scrolled; // what was redrawn stays where the reader has it
     const after = places(), same = (one) => one.dataset.key === focus.dataset.key;
     if (place >= 0) (focus.dataset.key ? after.find(same) : after.length === before.length && after[place])?.focus?.({ preventScroll: true });
-    if (root.querySelector("a.row, a.run")) walk(root);
+    if (root.querySelector("a.row, a.run, a.ahead")) walk(root);
   }
-  const tick = () => root.querySelectorAll("[data-at]").forEach((element) => tell(element, Date.now() + root.skew));
-  tick();
-  clearInterval(root.ticking);
-  root.ticking = setInterval(tick, 1000);
-  return () => clearInterval(root.ticking);
 }

@@ -12,6 +12,8 @@ from tenuto.verification import Verified
 RANGE = "range-"
 """Authors that the red team plays; what they write is an attack, not work."""
 REDTEAM_ROLE = "redteam"
+NOT_RUN = "not_run"
+"""The verdict of an exercise for which a part was missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Evidence:
 
     def note(self, ended: Exercise) -> None:
         """Take the next exercise that ended. One for which a part was missing says nothing, and takes no older evidence away."""
-        if ended.verdict != "not_run":
+        if ended.verdict != NOT_RUN:
             self.newest[ended.scenario] = ended
 
     def tried(self, ref: str) -> tuple[Exercise, ...]:

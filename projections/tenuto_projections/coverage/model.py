@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Text, select
+from sqlalchemy import BigInteger, Column, Connection, Index, MetaData, Text, func, select
 from tenuto.events import ExerciseEnded, ExerciseRequested, ExerciseStarted
 from tenuto.verification import Verified
 
 from ..tables import Instant, Rows, table
-from .evidence import Evidence, Exercise, Work, exercise_of, is_work
+from .evidence import NOT_RUN, Evidence, Exercise, Work, exercise_of, is_work
 
 EXERCISES_SHOWN_MAX = 200
 
@@ -83,8 +83,9 @@ class CoverageModel:
 def evidence(connection: Connection, size: int) -> Evidence:
     """Return the evidence after the first `size` events, as far as a report needs it: the newest exercise of each scenario."""
     found = Evidence(size=size)
-    ended = select(EXERCISE).where(EXERCISE.c.verdict.not_in((ASKED, RUNNING))).order_by(EXERCISE.c.position)
-    for row in connection.execute(ended).mappings():
+    ended = EXERCISE.c.verdict.not_in((ASKED, RUNNING, NOT_RUN))
+    newest = select(func.max(EXERCISE.c.position)).where(ended).group_by(EXERCISE.c.scenario)
+    for row in connection.execute(select(EXERCISE).where(ended, EXERCISE.c.position.in_(newest))).mappings():
         found.note(_exercise(row))
     for row in connection.execute(select(WORK)).mappings():
         found.work[row["ref"]] = Work(row["events"], row["at"], row["position"], row["kind"])

@@ -15,6 +15,7 @@ from .notices import SENTENCES, Notice
 CLOSING = "This message decides nothing. Decisions are made, and signed, in the console."
 LINES_SHOWN_MAX = 20
 _PAGES = {"alert": "alerts", "digest": "inbox", "trial": "inbox"}
+_SECOND_LOOKS = ("second_look", "second_look_overdue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,11 @@ def letter_of(notice: Notice, console: str) -> Letter:
 
 def link_of(notice: Notice, console: str) -> str:
     """Return the address of the page that a notice opens."""
-    page = _PAGES.get(notice.reason)
     start = console.rstrip("/")
-    return f"{start}/{page}" if page else f"{start}/review?approval={quote(notice.about, safe='')}"
+    if page := _PAGES.get(notice.reason):
+        return f"{start}/{page}"
+    page = "spotchecks" if notice.reason in _SECOND_LOOKS else "review"
+    return f"{start}/{page}?approval={quote(notice.about, safe='')}"
 
 
 def line_of(notice: Notice) -> str:

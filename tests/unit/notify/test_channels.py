@@ -63,11 +63,16 @@ def test_a_letter_carries_one_address_that_names_a_page_and_nothing_that_acts(re
     letter = letter_of(notice(reason, about="approval-1&decision=approve#/../x"), CONSOLE)
     parts = urlsplit(letter.link)
     assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "tenuto.example", "")
-    assert parts.path.removeprefix("/console/") in ("review", "alerts", "inbox")
+    assert parts.path.removeprefix("/console/") in ("review", "spotchecks", "alerts", "inbox")
     assert set(parse_qs(parts.query)) <= {"approval"}
     assert letter.text().count("://") == 1
     assert CLOSING in letter.text()
     assert letter.title == SENTENCES[reason]
+
+
+@pytest.mark.parametrize("reason", ["second_look", "second_look_overdue"])
+def test_a_letter_about_a_second_look_opens_the_page_where_it_is_taken(reason: Reason) -> None:
+    assert letter_of(notice(reason), CONSOLE).link == f"{CONSOLE}/spotchecks?approval=approval-1"
 
 
 def test_a_letter_says_subject_risks_and_expiry_and_no_more_than_that() -> None:
