@@ -171,8 +171,7 @@ class Repository:
         return ended
 
     def _run(self, *arguments: str) -> Ended:
-        settings = [part for name, value in _INERT for part in ("-c", f"{name}={value}")]
-        argv = [self._git, "--no-pager", f"--git-dir={self._folder}", *settings, *arguments]
+        argv = [self._git, "--no-pager", f"--git-dir={self._folder}", *inert_settings(), *arguments]
         return self._box.run(
             argv, folder=self._folder, seconds=GIT_SECONDS_MAX, reads=self._places, environment=self._environment
         )
@@ -184,6 +183,11 @@ def find_git() -> str:
     if found is None:
         raise ToolMissing("git is not on this machine. Install it with the system's package manager.")
     return found
+
+
+def inert_settings() -> list[str]:
+    """Return the options of git's command line that switch off every program which a repository's configuration names."""
+    return [part for name, value in _INERT for part in ("-c", f"{name}={value}")]
 
 
 def git_environment() -> dict[str, str]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from tenuto.registering import Enrolment
-from tenuto_agents import code_review
+from tenuto_agents import code_review, git
 from tenuto_agents.analysis import Analysis
-from tenuto_agents.attacks import leaks, pull_requests, reporting
+from tenuto_agents.attacks import leaks, pull_requests, readers, reporting
 from tenuto_agents.attacks.exercise import Report, exercise
 from tenuto_agents.attacks.ground import Ground
 from tenuto_agents.attacks.scenario import Scenario
@@ -21,13 +21,13 @@ from tenuto_agents.secrets import SecretScanner
 from tests.conftest import TEMPLATE, Database
 from tests.road import Road
 
-BY_NAME = {scenario.name: scenario for scenario in (*pull_requests.SCENARIOS, *leaks.SCENARIOS, *reporting.SCENARIOS)}
+BY_NAME = {scenario.name: scenario for scenario in (*pull_requests.SCENARIOS, *readers.SCENARIOS, *leaks.SCENARIOS, *reporting.SCENARIOS)}
 CONTROLS = {
     "orders-in-comments": {"M1", "M3", "M4"}, "orders-in-strings": {"M3", "M4"}, "tool-call-in-answer": {"M2"}, "two-answers": {"M2"},
     "own-configuration": {"M25", "M3", "M4"}, "call-home": {"M24", "M26"}, "start-a-shell": {"M25", "M26"}, "fork-bomb": {"M25", "M26"},
     "leave-the-namespace": {"M24", "M26"}, "touch-the-machine": {"M24"}, "secret-in-message": {"M8"}, "secret-split-in-two": {"M8"},
     "secret-in-arguments": {"M8"}, "secret-in-commit": {"M10"}, "secret-in-pull-request": {"M10"}, "secret-in-configuration": {"M9"},
-    "injection-kept-quiet": {"M19"},
+    "injection-kept-quiet": {"M19"}, "programs-in-configuration": {"M25"},
 }  # fmt: skip
 
 
@@ -89,6 +89,12 @@ def test_the_same_attack_arrives_without_the_control(ground: Ground, name: str, 
         monkeypatch.setattr(SecretScanner, "find", lambda *_: [])
         monkeypatch.setattr(leaks, "SECONDS_MAX", 1.0)
     assert run(BY_NAME[name], ground).verdict == "broken"
+
+
+def test_a_git_that_heeds_the_repository_runs_its_programs(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git, "_INERT", (("core.bare", "false"),))
+    monkeypatch.setattr(git, "git_environment", lambda: {"GIT_CONFIG_GLOBAL": "/dev/null"})
+    assert run(BY_NAME["programs-in-configuration"], ground).verdict == "broken"
 
 
 @pytest.mark.usefixtures("boxed")

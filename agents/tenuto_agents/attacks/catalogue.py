@@ -17,6 +17,7 @@ from . import (
     plans,
     published,
     pull_requests,
+    readers,
     releases,
     reporting,
     reviews,
@@ -27,7 +28,7 @@ from .scenario import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for part in (messages, accounts, reviews, flooding, second_looks, published, pull_requests, reporting, leaks, leaked, states, plans, drifting, images, releases)
+    for part in (messages, accounts, reviews, flooding, second_looks, published, pull_requests, readers, reporting, leaks, leaked, states, plans, drifting, images, releases)
     for scenario in part.SCENARIOS
 }  # fmt: skip
 

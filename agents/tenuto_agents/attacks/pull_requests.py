@@ -182,7 +182,7 @@ def reviewed(
     """Let the range's agent review a pull request that brings these files; `outgoing` is its filter for secrets, if it has one."""
     box = box or _sandbox()
     repository = ground.folder / "repository"
-    _make(repository, files, message)
+    make_pull_request(repository, files, message)
     change = read_change(repository, "main", "change")
     run = f"range-{ground.new_id()}"
     begun = ground.red_team.record(MessageSent, to=RANGE_AGENT, topic="range.review")
@@ -212,13 +212,15 @@ def _sandbox() -> Bubblewrap:
         raise Lacking(str(missing)) from missing
 
 
-def _make(path: Path, files: Mapping[str, str], message: str) -> None:
+def make_pull_request(path: Path, files: Mapping[str, str], message: str = "change") -> None:
+    """Make a repository whose branch `change` brings these files; raises Lacking where git cannot."""
     path.mkdir(parents=True)
     _git(path, "-c", "init.templateDir=", "init", "--quiet", "--initial-branch=main")
     (path / "README").write_text("range\n", encoding="utf-8")
     _commit(path, "begin")
     _git(path, "checkout", "--quiet", "-b", "change")
     for name, text in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text, encoding="utf-8")
     _commit(path, message)
 

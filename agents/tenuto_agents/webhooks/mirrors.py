@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tenuto.errors import Busy
 
-from ..git import Repository, RepositoryRefused, find_git, git_environment
+from ..git import Repository, RepositoryRefused, find_git, git_environment, inert_settings
 from ..processes import ToolTimedOut, run_tool
 from .payload import Asked
 from .signature import WebhookRefused
@@ -48,8 +48,8 @@ class Mirrors:
     def _fetch(self, path: Path, asked: Asked) -> None:
         environment = git_environment() | {"GIT_ALLOW_PROTOCOL": ":".join(self._protocols)}
         command = [
-            find_git(), f"--git-dir={path.resolve()}", "-c", "core.hooksPath=/dev/null", "-c", "credential.helper=", "fetch", "--quiet",
-            "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance", "origin",
+            find_git(), "--no-pager", f"--git-dir={path.resolve()}", *inert_settings(), "fetch", "--quiet", "--no-tags",
+            "--no-recurse-submodules", "--no-auto-maintenance", "origin",
             f"+refs/pull/{asked.number}/head:refs/pull/{asked.number}/head", asked.base,
         ]  # fmt: skip
         try:
