@@ -79,7 +79,7 @@ def _put_on_record(settings: Settings, report: Report, seen: Sightings) -> int:
     with open_recorder(settings, AUTHOR, software=SOFTWARE) as recorder:
         raised = recorder.record(
             AlertRaised, document=note, refs=("T1", "M19"), alert=f"{DETECTOR}-{report.week.lower()}-{new_uuid7()}", detector=DETECTOR,
-            version=VERSION, rule=RULE, severity="medium" if report.real else "low", score=1000, suspect=AUTHOR,
+            version=VERSION, rule=RULE, severity="high" if report.real else "low", score=1000, suspect=AUTHOR,
             evidence=_evidence(report, seen),
         )  # fmt: skip
         return recorder.wait(raised, RECEIPT_SECONDS_MAX).position
