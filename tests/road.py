@@ -44,7 +44,7 @@ from tests.reviewing import shown
 ORIGIN = "tenuto.test/road"
 SECONDS_MAX = 120.0
 PAUSE_SECONDS = 0.005
-CLOSING_SECONDS, AT_REST_SECONDS = 20.0, 1.0
+CLOSING_SECONDS, AT_REST_SECONDS = 10.0, 1.0
 OWN_PEOPLE = (Enrolment("ingest", "ingest", "operations"),)
 
 Part = TypeVar("Part")

@@ -29,7 +29,7 @@ from tenuto_projections.walked import Walked
 from tests.check_ledger import check_ledger
 from tests.fire.plant import AUTHORS, ROAD, Plant, own_ends
 
-COMMAND_SECONDS_MAX = 120
+COMMAND_SECONDS_MAX = 240
 
 
 def check_plant(plant: Plant, *, evidence: bool = False) -> list[Verified]:
