@@ -16,7 +16,7 @@ from ..text import visible_line
 from .ground import Ground
 from .scenario import Lacking, Scenario, Seen, Stop
 
-EVIDENCE_SECONDS_MAX = 15.0
+EVIDENCE_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)

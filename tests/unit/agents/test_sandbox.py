@@ -68,12 +68,12 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def python(sandbox: Bubblewrap, source: Path, code: str, seconds: float = 30) -> Ended:
+def python(sandbox: Bubblewrap, source: Path, code: str, seconds: float = 120) -> Ended:
     return sandbox.run([sys.executable, "-I", "-c", code], folder=source, seconds=seconds)
 
 
 def test_without_the_box_the_attacks_work(victim: Victim, source: Path) -> None:
-    ended = run_tool(victim.attack(), folder=source, seconds=30, environment={"DEPLOY_TOKEN": "x"})
+    ended = run_tool(victim.attack(), folder=source, seconds=120, environment={"DEPLOY_TOKEN": "x"})
     assert set(json.loads(ended.stdout)) >= {"connect", "write", "read", "environment", "shell", "fork", "big_file"}
     assert victim.called()
     assert victim.left() == {"left-behind"}
@@ -82,7 +82,7 @@ def test_without_the_box_the_attacks_work(victim: Victim, source: Path) -> None:
 @pytest.mark.parametrize("name", escapes.ATTACKS)
 def test_no_attack_gets_out_of_the_box(sandbox: Bubblewrap, victim: Victim, source: Path, name: str) -> None:
     try:
-        ended = sandbox.run(victim.attack(name), folder=source, seconds=30, reads=(PROGRAM,))
+        ended = sandbox.run(victim.attack(name), folder=source, seconds=120, reads=(PROGRAM,))
     except Breach as breach:
         assert name in DENIED
         assert breach.sightings
@@ -97,7 +97,7 @@ def test_the_walls_hold_where_the_watcher_lets_everything_through(
     sandbox: Bubblewrap, victim: Victim, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Watch, "_judge", lambda *_: True)
-    ended = sandbox.run(victim.attack(), folder=source, seconds=30, reads=(PROGRAM,))
+    ended = sandbox.run(victim.attack(), folder=source, seconds=120, reads=(PROGRAM,))
     # Only the watcher stops new processes; they are still in the box.
     assert json.loads(ended.stdout) == ["shell", "fork"]
     assert not victim.called()
