@@ -12,6 +12,7 @@ import typer
 from .containers.commands import add_container_commands
 from .drift_commands import drift
 from .knowledge_commands import add_commands as add_knowledge_commands
+from .review_board_commands import add_commands as add_review_board_commands
 from .secret_commands import add_commands as add_secret_commands
 from .statestore.commands import state
 from .tools.commands import add_commands as add_tool_commands
@@ -42,6 +43,7 @@ def add_commands(app: typer.Typer) -> None:
     attacks.add_commands(app)
     add_secret_commands(app)
     add_webhook_commands(app)
+    add_review_board_commands(app)
     add_knowledge_commands(app)
     app.add_typer(state, name="state")
     app.add_typer(drift, name="drift")

@@ -76,7 +76,9 @@ def _answer(settings: Settings, answering: Answering | None, stop: threading.Eve
     follower = open_follower(settings, payloads=False)
     while not stop.wait(LOOK_SECONDS):
         try:
-            answering.take(follower.catch_up())
+            for page in follower.pages():
+                answering.take(page)
+            answering.take(())  # what could not be posted before
         except Busy as busy:
             typer.echo(f"tenuto: {busy}", err=True)
 

@@ -7,28 +7,21 @@ for a few names of ours; nothing that a model or a pull request wrote is sent wh
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 from collections.abc import Iterable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from tenuto.errors import Busy, NotConfigured, TenutoError
+from tenuto.errors import Busy
 from tenuto.events import DecisionMade
 from tenuto.verified import Verified
 
 from ..evidence import CODE_REVIEW
+from .calling import Api, PlatformRefused
 from .memory import Memory, Submitted
 
-SECONDS_MAX = 30.0
-ANSWER_BYTES_MAX = 16 * 1024**2
 EVENTS = {"approve": "APPROVE", "reject": "REQUEST_CHANGES", "comment": "COMMENT"}
 log = logging.getLogger(__name__)
-
-
-class PlatformRefused(TenutoError):
-    """The platform does not take the review; trying again does not help."""
 
 
 class GitPlatform(Protocol):
@@ -48,11 +41,11 @@ class GitHub:
 
     def __init__(self, token: bytes, api: str = "https://api.github.com") -> None:
         """`token` may write pull request reviews and needs nothing else. Raises NotConfigured for another kind of address."""
-        parts = urlsplit(api)
-        local = parts.hostname in ("127.0.0.1", "localhost")
-        if not parts.hostname or parts.username or parts.scheme not in (("https", "http") if local else ("https",)):
-            raise NotConfigured(f"{api!r:.200} is not the address of GitHub's API, such as https://api.github.com.")
-        self._parts, self._token = parts, token.decode("ascii", errors="replace")
+        headers = {
+            "Accept": "application/vnd.github+json", "Authorization": f"Bearer {token.decode('ascii', errors='replace')}",
+            "X-GitHub-Api-Version": "2022-11-28", "Content-Type": "application/json",
+        }  # fmt: skip
+        self._api = Api("GitHub", api, headers)
 
     def head(self, repository: str, number: int) -> str:
         """`GET /repos/{owner}/{repo}/pulls/{pull_number}`."""
@@ -63,25 +56,7 @@ class GitHub:
         self._call("POST", f"/repos/{repository}/pulls/{number}/reviews", {"commit_id": commit, "event": event, "body": body})
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        assert self._parts.hostname is not None
-        connect = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-        connection = connect(self._parts.hostname, self._parts.port, timeout=SECONDS_MAX)
-        headers = {
-            "Accept": "application/vnd.github+json", "Authorization": f"Bearer {self._token}", "User-Agent": "tenuto",
-            "X-GitHub-Api-Version": "2022-11-28", "Content-Type": "application/json",
-        }  # fmt: skip
-        try:
-            connection.request(method, self._parts.path + path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            text = answer.read(ANSWER_BYTES_MAX)
-        except (OSError, http.client.HTTPException) as error:
-            raise Busy(f"GitHub gave no answer ({type(error).__name__}).") from error
-        finally:
-            connection.close()
-        if answer.status in (403, 429) or answer.status >= 500:
-            raise Busy(f"GitHub answered {answer.status} to {method} {path}.")
-        if answer.status not in (200, 201):
-            raise PlatformRefused(f"GitHub answered {answer.status} to {method} {path}.")
+        text = self._api.call(method, path, None if body is None else json.dumps(body).encode()).text
         try:
             return json.loads(text)
         except ValueError as error:
