@@ -74,6 +74,7 @@ class Accounts:
         self._ended: Period | None = None
         self._told_at: datetime | None = None
         self._unaccounted = 0
+        self.inbox_away = False  # whether the bus could not look at the author's inbox when it was asked last
         self._looked = float("-inf")
 
     def begin(self, opened: Event) -> None:
@@ -105,7 +106,7 @@ class Accounts:
         oldest = self._spool.oldest()
         if oldest is not None and now - from_micros(oldest[1]) >= timedelta(seconds=self.overdue_seconds):
             period = self._now or Period(oldest[0], from_micros(oldest[1]), now, self._why(opened))
-            why = "bus_away" if period.why == "no_receipt" and self._drain.away else period.why
+            why = "bus_away" if period.why == "no_receipt" and self._bus_away() else period.why
             self._now = replace(period, why=why, bytes_max=max(period.bytes_max, self._spool.waiting()[1]))
         elif self._now is not None:
             first_waiting = self._spool.last_number() + 1 if oldest is None else oldest[0]
@@ -117,7 +118,10 @@ class Accounts:
         first = self._spool.pending(0, 1)
         if first and first[0].session != opened.session:
             return "earlier_life"
-        return "bus_away" if self._drain.away else "no_receipt"
+        return "bus_away" if self._bus_away() else "no_receipt"
+
+    def _bus_away(self) -> bool:
+        return self._drain.away or self.inbox_away
 
     def _tell_ended(self, now: datetime) -> None:
         ended = self._ended

@@ -365,11 +365,11 @@ class Recorder:
         while not self._drain.stopping.is_set():
             try:
                 mailbox.pump(IDLE_SECONDS)
-                away = False
+                away = self.accounts.inbox_away = False
             except Busy as busy:
                 if not away:
                     log.warning("%s: %s", self.author, busy)
-                away = True
+                away = self.accounts.inbox_away = True
                 self._drain.stopping.wait(AWAY_SECONDS)
             self._heed(mailbox)
             self.accounts.look()

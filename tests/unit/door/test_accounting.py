@@ -291,12 +291,16 @@ def test_an_event_that_waits_less_than_the_bound_is_nothing_to_tell(book: Book) 
     assert book.said == []
 
 
-def test_why_names_the_bus_or_the_life_before_where_they_are_known(book: Book) -> None:
+@pytest.mark.parametrize("who", ["drain", "inbox"])
+def test_why_names_the_bus_or_the_life_before_where_they_are_known(book: Book, who: str) -> None:
     book.write(1)
     book.wait(31)
-    book.drain.away = True
+    if who == "drain":
+        book.drain.away = True
+    else:
+        book.accounts.inbox_away = True
     book.wait(1)
-    book.drain.away = False
+    book.drain.away = book.accounts.inbox_away = False
     book.settle()
     book.wait(1)
     book.write(1, UUID(int=9))
