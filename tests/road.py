@@ -234,6 +234,7 @@ def patiently(call: Callable[[], Part]) -> Part:
         except Busy:
             if monotonic() > deadline:
                 raise
+            threading.Event().wait(PAUSE_SECONDS)
 
 
 def until(found: Callable[[], Part | None]) -> Part:
