@@ -15,7 +15,7 @@ from typing import Any
 from xdist.scheduler import LoadScopeScheduling
 
 ON_ONE_WORKER = frozenset(
-    {"fire", "contracts", "console", "interop", "opa", "infrastructure", "containers", "retention", "unit/notify", "unit/siem"}
+    {"fire", "contracts", "console", "interop", "opa", "infrastructure", "containers", "platforms", "retention", "unit/notify", "unit/siem"}
 )
 """Folders whose tests share a part that takes long to start."""
 
@@ -24,10 +24,10 @@ TOGETHER = {"end_to_end/test_tamper": "end_to_end/test_demo"}
 
 LONGEST_FIRST = (
     "contracts", "console", "fire", "opa", "interop", "end_to_end/test_stops", "end_to_end/test_demo", "infrastructure", "containers",
-    "end_to_end/test_pull_request_attacks", "retention", "end_to_end/test_secret_leak", "end_to_end/test_purge_copies",
+    "platforms", "end_to_end/test_pull_request_attacks", "end_to_end/test_control_attacks", "retention", "end_to_end/test_secret_leak", "end_to_end/test_purge_copies",
     "end_to_end/test_wheel",
 )  # fmt: skip
-"""A long group that began last would leave the other workers idle. Two of them build programs where a machine is new."""
+"""A long group that began last would leave the other workers idle. Some of them build programs where a machine is new."""
 
 
 def group_of(nodeid: str) -> str:
