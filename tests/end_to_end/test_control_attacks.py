@@ -25,6 +25,13 @@ def test_the_attack_is_held_and_evidence_says_by_what(ground: Ground, name: str)
     assert report.event.evidence
 
 
+def test_the_session_that_tried_in_the_roots_name_is_not_left_open(ground: Ground) -> None:
+    refused = run("shared-account", ground).event.evidence[0]
+    position = next(one.position for one in ground.since() if one.event.id == refused)
+    closed = ground.wait_for(lambda one: one.position > position and one.event.author == "root" and one.event.kind == "session.closed")
+    assert closed is not None
+
+
 def test_a_key_ring_that_takes_a_key_twice_gives_two_agents_one_account(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

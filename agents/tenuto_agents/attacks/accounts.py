@@ -12,7 +12,7 @@ import hashlib
 from tenuto.adapters import keyfiles
 from tenuto.enclosure import inbox_topic
 from tenuto.errors import NotConfigured, TenutoError
-from tenuto.events import KeyRegistered, RecordRefused
+from tenuto.events import KeyRegistered, RecordRefused, SessionClosed
 from tenuto.settings import EVENTS_TOPIC
 from tenuto.wiring import kafka_access, open_bus
 
@@ -35,10 +35,12 @@ def shared_account(ground: Ground) -> Seen:
         KeyRegistered, subject=twin, subject_key_id=shared.key_id, public_key=shared.public_key.hex(), role="agent",
         owner=f"owner-of-{twin}", insecure_demo=True,
     )  # fmt: skip
-    record = chain.signed(event)
+    record = chain.signed(event, advance=False)
     chain.publish(record)
     digest = hashlib.sha256(record).hexdigest()
     refused = ground.wait_for(lambda one: isinstance(one.event, RecordRefused) and one.event.record_sha256 == digest, REFUSAL_SECONDS)
+    if refused is not None:  # its place in the session is free, and a session of the root's is not left open
+        chain.publish(chain.signed(chain.event(SessionClosed, outcome="completed")))
     if any(key.author == twin for key in ground.follower.walk.keyring.keys()):
         return Seen(reached=True, sentence=f"{twin} and {RANGE_FORGER} sign with one key.")
     told = "Not even the root registers a key for two authors: each account is one author's alone."
