@@ -36,7 +36,7 @@ def alarm(here: Integrity, now: datetime) -> Node | None:
     if here.lag_seconds > LAG_SECONDS_MAX:
         return notice("amber", f"What you see is {here.lag_seconds:.0f} s and {here.lag_events:,} events behind the ledger.")
     if here.checked_at is not None and _unchecked(here, now):
-        return notice("amber", "The log was last checked ", moment(here.checked_at, "ago"), ": the projector (`tenuto project`) is not running.")
+        return notice("amber", "The log was last checked ", moment(here.checked_at, "ago"), ": the projector, ", word("mono", "tenuto project"), ", is not running.")
     return None
 
 

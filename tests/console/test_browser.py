@@ -217,6 +217,8 @@ def test_the_pieces_are_opened_one_by_one_gravest_first(visit: Visit) -> None:
 
 
 def test_the_keyboard_alone_opens_walks_the_pieces_and_decides(visit: Visit) -> None:
+    from playwright.sync_api import expect
+
     visit.goto("/inbox")
     visit.sees(story.PARTNER.title)
     visit.page.keyboard.press("j")
@@ -224,6 +226,7 @@ def test_the_keyboard_alone_opens_walks_the_pieces_and_decides(visit: Visit) -> 
     visit.sees("1 of 8 is open", "Facts")  # the facts are drawn last: whatever keys press is there before them
     visit.page.keyboard.press("n")
     visit.sees("2 of 8 is open", "aws_security_group.payments_api")
+    expect(visit.page.get_by_text("partner network, ticket PAY-1182").filter(visible=True).first).to_be_in_viewport()
     visit.page.keyboard.press("p")
     visit.sees("1 of 8 is open")
     visit.page.keyboard.press("Control+Enter")

@@ -370,7 +370,8 @@ class Approvals:
         if case.revoked is not None:
             return RuleResult(6, holds=False, sentence=f"it was revoked at position {case.revoked}.")
         expires = case.request.event.expires
-        return RuleResult(6, now <= expires, f"it expires at {expires:%Y-%m-%d %H:%M} UTC.")
+        said = "expires" if now <= expires else "expired"
+        return RuleResult(6, now <= expires, f"it {said} at {expires:%H:%M} UTC on {expires:%Y-%m-%d}.")
 
     @staticmethod
     def _unconsumed(case: _Case) -> RuleResult:

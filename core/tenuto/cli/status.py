@@ -255,7 +255,10 @@ def signed_line(found: dict[str, Any]) -> str:
         return f"REFUSED: {found['log_error']}"
     if found["signed"] is None:
         return "nothing yet" if not found["events"] else f"NOTHING of {count(found['events'], 'event')}"
-    rest = f", {found['unsigned']:,} not yet" if found["unsigned"] else ""
+    unsigned = found["unsigned"] or 0
+    if unsigned < 0:
+        return f"{count(found['signed'], 'event')}, {-unsigned:,} MORE THAN THE LEDGER HOLDS: rows were lost, or the database is another log's"
+    rest = f", {unsigned:,} not yet" if unsigned else ""
     return count(found["signed"], "event") + rest
 
 

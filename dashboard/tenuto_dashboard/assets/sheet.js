@@ -140,12 +140,15 @@ function draw(root, tree, act) {
   const print = JSON.stringify(tree);
   if (root.print !== print) {
     const opened = new Map([...root.querySelectorAll("details[data-key]")].map((d) => [d.dataset.key, d.open]));
+    const current = () => root.querySelector(".choose [aria-current]")?.dataset.key, chosen = current();
     const focus = root.getRootNode().activeElement, scrolled = root.querySelector(".choose")?.scrollTop;
     const places = () => [...root.querySelectorAll("a, button, summary")], before = places(), place = before.indexOf(focus);
     root.print = print;
     root.replaceChildren(build(tree, act));
     for (const d of root.querySelectorAll("details[data-key]")) if (opened.has(d.dataset.key)) d.open = opened.get(d.dataset.key);
     if (scrolled) root.querySelector(".choose").scrollTop = scrolled; // what was redrawn stays where the reader has it
+    // Whoever goes on to another piece sees it: its time counts from now on, and it may lie below the edge of the window.
+    if (chosen && current() !== chosen) root.scrollIntoView({ block: "start" });
     const after = places(), same = (one) => one.dataset.key === focus.dataset.key;
     if (place >= 0) (focus.dataset.key ? after.find(same) : after.length === before.length && after[place])?.focus?.({ preventScroll: true });
     if (root.querySelector("a.row, a.run, a.ahead")) walk(root);

@@ -115,6 +115,12 @@ def test_each_read_model_and_each_spool_says_how_far_behind_it_is(home: Path, da
     assert shown["losses"] == "none on record"
 
 
+def test_a_log_that_signed_more_than_the_ledger_holds_is_not_called_up_to_date(home: Path, database: Database) -> None:
+    publish(home, 1000, cosigned=True)
+    shown = dict(lines(facts(Settings(home=home, database_url=database.url()))))
+    assert shown["signed"] == "1,000 events, 1,000 MORE THAN THE LEDGER HOLDS: rows were lost, or the database is another log's"
+
+
 class KindsLedger(WrittenLedger):
     """Which can be asked for some kinds only."""
 
