@@ -13,9 +13,9 @@ from tenuto.documents import ApprovalCard, PlannedChange, Result
 from tenuto.events import FIRST_PREV, StateAttested
 from tenuto.gate import Action
 
-from .infrastructure import attest, stack_resource
+from .infrastructure import attest
 from .plan import plan_risks
-from .stack import InfrastructureRefused, Stack
+from .stack import InfrastructureRefused, Stack, stack_resource
 from .statestore.visiting import Snapshot
 from .task import Task
 from .vouching import Guards

@@ -128,14 +128,14 @@ def open_agent(settings: Settings, name: str, *, adopt_base: bool = False) -> Co
     if name == "infrastructure":
         return Infrastructure(
             terraform=find_terraform(), state=settings.state / "terraform", adopt_base=adopt_base,
-            provider=open_provider(settings), states=_stored_states(settings, name),
+            provider=open_provider(settings), states=stored_states(settings, name),
         )  # fmt: skip
     if name == "deployment":
         return Deployment(_places(settings))
     raise NotConfigured(f"There is no agent {name!r}. There are {', '.join(AGENTS)}.")
 
 
-def _stored_states(settings: Settings, name: str) -> Callable[[str], StateHome] | None:
+def stored_states(settings: Settings, name: str) -> Callable[[str], StateHome] | None:
     """Return where the states of an agent are, by name, when a state store is set."""
     from .statehome import StoredState
     from .statestore.commands import token_file

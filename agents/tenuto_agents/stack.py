@@ -5,8 +5,9 @@ The plan file is as confidential as the state: it lies in a folder of mode 0700 
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from .git import Repository
 from .plan import plan_risks, planned_changes
 from .processes import ToolTimedOut
 from .provider import Provider
-from .statehome import StateHome
+from .statehome import STATE_FILE, LocalState, StateHome
 from .terraform import Plan, Terraform, Workspace
+from .text import as_name
 
 
 class InfrastructureRefused(Refused):
@@ -71,6 +73,28 @@ class Stack:
         write_configuration(repository, commit, workspace.folder, source)
         workspace.prepare()
         return judged(workspace.plan())
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Where the stacks of an agent are: one folder for each repository; states lie there unless `states` says where."""
+
+    terraform: Terraform
+    folder: Path
+    provider: Provider | None = None
+    states: Callable[[str], StateHome] | None = None
+
+    def stack(self, repository: str) -> Stack:
+        """Return the stack of a repository; two repositories of the same name are two stacks."""
+        place = hashlib.sha256(str(Path(repository).resolve()).encode()).hexdigest()[:8]
+        home = self.folder / f"{as_name(Path(repository).name)}-{place}"
+        state = self.states(home.name) if self.states is not None else LocalState(home.name, home / STATE_FILE)
+        return Stack(self.terraform, home, state, self.provider)
+
+
+def stack_resource(repository: str) -> str:
+    """How policy names the infrastructure of a repository, such as `stack:shop`."""
+    return f"stack:{as_name(Path(repository).name)}"
 
 
 def judged(plan: Plan) -> Planned:

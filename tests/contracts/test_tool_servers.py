@@ -27,8 +27,18 @@ from tenuto_agents.artifact import build_artifact
 from tenuto_agents.change import read_change
 from tenuto_agents.code_review import read_recorded
 from tenuto_agents.git import Repository
+from tenuto_agents.stack import stack_resource
 from tenuto_agents.target import LocalTarget
 from tenuto_agents.task import StopRequest, Task
+from tenuto_agents.tools.cloud_tools import (
+    APPLY,
+    PLAN,
+    ApplyArguments,
+    PlanArguments,
+    apply_action,
+    plan_action,
+    told_planned,
+)
 from tenuto_agents.tools.deploy_tools import DEPLOY_TOOL, RELEASE, DeployTools, ReleaseArguments
 from tenuto_agents.tools.git_tools import DIFF, DiffArguments, diff_action
 from tenuto_agents.tools.session import RefusedByTool, ToolSession
@@ -37,6 +47,7 @@ from tenuto_agents.tools.toolset import Tools, started
 from tests.conftest import TEMPLATE, Database
 from tests.road import SECONDS_MAX, Road, until
 from tests.unit.agents.repositories import Scratch
+from tests.unit.agents.terraform_here import terraform_or_skip
 
 NAME, AGENT, OTHER = "tool_servers", "infrastructure", "deployment"
 
@@ -126,7 +137,8 @@ def test_a_server_takes_nothing_from_an_agent_that_goes_round_its_gate(place: Pl
 def test_what_a_server_spent_is_spent_for_the_next_one_too(place: Place) -> None:
     began = place.start()
     assert place.session.call(DIFF, place.arguments, began).head == place.change.head
-    place.session.close()  # and it is started anew
+    place.session.close()
+    place.session.open()
     with pytest.raises(RefusedByTool, match="used before"):
         place.session.call(DIFF, place.arguments, began)
 
@@ -134,8 +146,9 @@ def test_what_a_server_spent_is_spent_for_the_next_one_too(place: Place) -> None
 def test_a_server_whose_ledger_is_away_refuses(place: Place) -> None:
     away = {**place.started.environment, "TENUTO_DATABASE_URL": "postgresql://127.0.0.1:9/nowhere"}
     session = ToolSession(replace(place.started, environment=away))
-    began = place.start()
     try:
+        session.open()
+        began = place.start()
         with pytest.raises(RefusedByTool, match="(?i)database|connect"):
             session.call(DIFF, place.arguments, began)
     finally:
@@ -159,6 +172,7 @@ def test_production_is_closed_to_a_start_that_nobody_approved(place: Place) -> N
     action = DeployTools(lambda name: LocalTarget(place.scratch.path / name)).action(DEPLOY_TOOL, arguments)
     session, other = ToolSession(started(place.road.settings, OTHER, "deploy", os.environ)), place.road.recorder(OTHER)
     try:
+        session.open()
         began = place.start(other, action=action)
         with pytest.raises(RefusedByTool, match="policy wants 1 to agree"):
             session.call(RELEASE, arguments, began)
@@ -169,3 +183,35 @@ def test_production_is_closed_to_a_start_that_nobody_approved(place: Place) -> N
         session.close()
         other.close()
     assert not (place.road.settings.home / "targets").exists()
+
+
+MAIN = 'resource "terraform_data" "size" {\n  input = %d\n}\n'
+
+
+def test_a_plan_is_applied_by_nobody_but_the_call_that_people_cleared(place: Place) -> None:
+    """Terraform runs in the server; the agent sees what a reviewer sees, and neither plan nor state."""
+    terraform_or_skip()
+    scratch = Scratch(place.scratch.path.parent / "stack", {"infra/main.tf": MAIN % 1})
+    arguments = PlanArguments(str(scratch.path), scratch.base, scratch.commit({"infra/main.tf": MAIN % 2}))
+    session = ToolSession(started(place.road.settings, AGENT, "cloud", os.environ))
+    try:
+        task = replace(place.task(), tools=Tools({"cloud": session}))
+        made = task.use("cloud", PLAN, arguments, plan_action(arguments), told_planned).value
+        assert [one.address for one in made.changes] == ["terraform_data.size"]
+        planned, apply = made.planned(), ApplyArguments.of(made.planned())
+        action = apply_action(planned, stack_resource(str(scratch.path)), "ada@example.org", None)
+        alone = place.start(action=action)
+        with pytest.raises(RefusedByTool, match="policy wants 1 to agree"):
+            session.call(APPLY, apply, alone)
+        with pytest.raises(RefusedByTool, match="not what the call says of it"):
+            session.call(APPLY, msgspec.structs.replace(apply, resources=()), alone)
+        with pytest.raises(RefusedByTool, match="holds no plan"):
+            session.call(APPLY, msgspec.structs.replace(apply, plan_digest="0" * 64), alone)
+        again = place.start(action=plan_action(arguments))
+        with pytest.raises(RefusedByTool, match="another tool"):
+            session.call(APPLY, apply, again)
+    finally:
+        session.close()
+    stacks = place.road.settings.state / "terraform"
+    assert not list(stacks.glob("*/terraform.tfstate"))
+    assert not list(stacks.glob("*/plan-*")), "the plan is as confidential as the state, and goes with its server"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
+    from tenuto.verification import Verified
 
     from .contract import Toolbox
 
-SERVERS = ("git", "deploy")
+SERVERS = ("git", "cloud", "deploy")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -36,20 +39,20 @@ def tool_server(
     from .server import serve
 
     settings = load_settings()
-    toolbox = open_toolbox(settings, name, agent)
     if describe:
-        _describe(toolbox)
+        _describe(open_toolbox(settings, name, agent, lambda _: []))
         return
     if not agent:
         raise NotConfigured("Name the agent whose tools these are with --agent; nobody else's starts count.")
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     admission = open_admission(settings, agent)
-    admission.look()
-    serve(name, toolbox, admission)
+    with closing(open_toolbox(settings, name, agent, admission.events_of)) as toolbox:
+        admission.look()
+        serve(name, toolbox, admission)
 
 
-def open_toolbox(settings: Settings, name: str, agent: str) -> Toolbox:
-    """Return the tools of a server; raises NotConfigured for another name."""
+def open_toolbox(settings: Settings, name: str, agent: str, events_of: Callable[[str], list[Verified]]) -> Toolbox:
+    """Return the tools of a server; raises NotConfigured for another name. events_of: what the ledger has of a run."""
     from tenuto.errors import NotConfigured
 
     from ..sandbox import open_box
@@ -60,9 +63,26 @@ def open_toolbox(settings: Settings, name: str, agent: str) -> Toolbox:
     if name == "git":
         # The review reads what nobody has looked at yet; the others read what it has let through.
         return GitTools(open_box(required=settings.sandbox == "required") if agent == "code-review" else None)
+    if name == "cloud":
+        return _open_cloud(settings, agent, events_of)
     if name == "deploy":
         return DeployTools(lambda service: LocalTarget(settings.home / "targets" / service))
     raise NotConfigured(f"There is no tool server {name!r}. There are {', '.join(SERVERS)}.")
+
+
+def _open_cloud(settings: Settings, agent: str, events_of: Callable[[str], list[Verified]]) -> Toolbox:
+    from ..commands import stored_states
+    from ..drift_commands import open_provider
+    from ..stack import Stacks
+    from ..terraform import find_terraform
+    from .cloud_server import CloudTools
+
+    terraform = find_terraform()
+    if terraform is None:
+        return CloudTools(None, agent=agent, events_of=events_of)
+    states = stored_states(settings, agent) if agent else None
+    stacks = Stacks(terraform, settings.state / "terraform", open_provider(settings), states)
+    return CloudTools(stacks, agent=agent, events_of=events_of)
 
 
 def _describe(toolbox: Toolbox) -> None:

@@ -73,6 +73,10 @@ class Toolbox(Protocol):
         """Do it. Raises Refused (nothing happened), OutcomeUnknown, or another TenutoError (it failed)."""
         ...
 
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
 
 def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the JSON schema of a closed shape, an object at its top as MCP demands."""

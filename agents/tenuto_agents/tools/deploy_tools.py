@@ -66,6 +66,9 @@ class DeployTools:
             initiator=person_behind(newest[0]), arguments=msgspec.to_builtins(arguments),
         )  # fmt: skip
 
+    def close(self) -> None:
+        """See Toolbox; nothing is held."""
+
     def perform(self, tool: str, arguments: ReleaseArguments) -> Put:
         """See Toolbox; what `action` built is what is released."""
         assert self._built is not None

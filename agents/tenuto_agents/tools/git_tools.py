@@ -88,6 +88,9 @@ class GitTools:
         """See Toolbox."""
         return diff_action(arguments)
 
+    def close(self) -> None:
+        """See Toolbox; nothing is held."""
+
     def perform(self, tool: str, arguments: DiffArguments) -> ChangeRead:
         """See Toolbox; raises RepositoryRefused, Breach."""
         change = read_whole(arguments, self._box)

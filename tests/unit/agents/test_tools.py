@@ -15,6 +15,7 @@ from tenuto.errors import Busy, NotConfigured, Refused
 from tenuto.events import ToolStarted, ToolUnknown
 from tenuto.gate import Action, OutcomeUnknown
 from tenuto.settings import Settings
+from tenuto.verification import Verified
 from tenuto_agents.task import StopRequest, Task
 from tenuto_agents.tools.commands import SERVERS as COMMANDED
 from tenuto_agents.tools.commands import open_toolbox
@@ -62,6 +63,11 @@ def server(tmp_path: Path) -> Iterator[Open]:
         session.close()
 
 
+def nothing(run: str) -> list[Verified]:
+    """No event is on record."""
+    return []
+
+
 def calls(tmp_path: Path) -> int:
     notes = tmp_path / "notes"
     return len(notes.read_text().splitlines()) if notes.exists() else 0
@@ -100,7 +106,8 @@ def test_without_the_comparison_the_poisoned_server_would_be_called(
 def test_an_answer_that_does_not_come_or_cannot_be_read_is_an_unknown_outcome(server: Open, tmp_path: Path, mode: str) -> None:
     with pytest.raises(OutcomeUnknown, match="gave no answer that counts"):
         server(mode, grace=0.2 if mode == "silent" else 60.0).call(NOTE, Note("a"), BEGUN)
-    assert calls(tmp_path) == 1
+    # Whether the silent server came to note the call before it was dropped depends on the machine.
+    assert calls(tmp_path) in ((0, 1) if mode == "silent" else (1,))
 
 
 def test_hostile_text_of_a_server_is_shown_as_text_and_refuses(server: Open) -> None:
@@ -143,13 +150,13 @@ def test_an_agent_has_the_servers_that_are_its_own_and_no_other() -> None:
     with pytest.raises(NotConfigured, match="no tool server 'deploy'"):
         Tools({}).session("deploy")
     with pytest.raises(NotConfigured, match="There is no tool server 'shell'"):
-        open_toolbox(Settings(), "shell", "deployment")
+        open_toolbox(Settings(), "shell", "deployment", nothing)
 
 
 def test_the_pins_are_those_of_the_servers_in_this_tree(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, sandbox="optional")
     offered = {
-        name: list_digest([tool.definition() for tool in open_toolbox(settings, name, "deployment").tools.values()])
+        name: list_digest([tool.definition() for tool in open_toolbox(settings, name, "deployment", nothing).tools.values()])
         for name in COMMANDED
     }
     assert pins() == offered, "what a server offers was changed; look at it, then write the new digests into tools/pins.json"
@@ -158,7 +165,7 @@ def test_the_pins_are_those_of_the_servers_in_this_tree(tmp_path: Path) -> None:
 
 def test_the_schemas_of_all_tools_are_closed(tmp_path: Path) -> None:
     for name in COMMANDED:
-        for tool in open_toolbox(Settings(home=tmp_path, sandbox="optional"), name, "deployment").tools.values():
+        for tool in open_toolbox(Settings(home=tmp_path, sandbox="optional"), name, "deployment", nothing).tools.values():
             for schema in (tool.definition().inputSchema, tool.definition().outputSchema or {}):
                 shapes = [schema, *schema.get("$defs", {}).values()]
                 assert all(shape.get("additionalProperties") is False for shape in shapes if shape["type"] == "object"), tool.name
