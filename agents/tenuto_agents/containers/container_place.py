@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from tenuto.clock import Clock
 from tenuto.documents import Result
-from tenuto.gate import Action
 
 from ..artifact import Artifact
 from ..change import Change
 from ..git import Repository
 from ..place import Prepared, Release
 from ..task import Task
+from ..tools.registry_tools import (
+    BUILD,
+    SCAN,
+    BuildArguments,
+    ImageBuilt,
+    ImageWorks,
+    ScanArguments,
+    Scanned,
+    build_action,
+    scan_action,
+)
 from .alerts import raise_egress_alert
-from .containerfile import read_base
 from .engine import Engine
-from .image import Image, build_image
+from .image import Image
 from .instance import Hosts
 from .network import Networks
 from .quarantine import Quarantine
 from .registry import Registry
 from .rollout import NoWayBack, Rollout, Suspicious
-from .scan import Scan, scan_image
 from .site import Site
-
-BUILD_TOOL, SCAN_TOOL = "image.build", "image.scan"
 
 
 class ContainerPlace:
@@ -35,10 +40,9 @@ class ContainerPlace:
 
     lacks = ""
 
-    def __init__(self, rollout: Rollout, registry: Registry, quarantine: Quarantine, clock: Clock, work: Path) -> None:
-        """`work` is a folder for building, emptied before each build."""
-        self.rollout, self._registry, self.quarantine, self._clock = rollout, registry, quarantine, clock
-        self._work = work
+    def __init__(self, rollout: Rollout, quarantine: Quarantine, works: ImageWorks) -> None:
+        """`works` is where images are built and scanned, here or by the server that has the same folder."""
+        self.rollout, self.quarantine, self._works = rollout, quarantine, works
         self._built: Image | None = None
 
     def current(self) -> str | None:
@@ -51,8 +55,8 @@ class ContainerPlace:
         image = self._build(task, change, artifact)
         scan = self._scan(task, image)
         self._built = image
-        values = {"base": image.base, "sbom": scan.sbom_digest, "components": scan.components, "advisories": scan.updated.isoformat()}
-        return Prepared(artifact, image.digest, scan.findings, values)
+        values = {"base": image.base, "sbom": scan.sbom, "components": scan.components, "advisories": scan.advisories.isoformat()}
+        return Prepared(artifact, image.digest, scan.plain, values)
 
     def put(self, task: Task, prepared: Prepared, deployment: str) -> Release:
         """Roll the prepared image out; a release that calls what it may not is quarantined on the way."""
@@ -86,41 +90,47 @@ class ContainerPlace:
             return self.rollout.go_back(task.record, "spotcheck")
 
     def _build(self, task: Task, change: Change, artifact: Artifact) -> Image:
+        name, arguments = self.rollout.name, BuildArguments(change.repository, change.head, artifact.digest)
+        if task.tools is not None:
+            layout = self._works.folder(name) / "image"
+            return task.use("registry", BUILD, arguments, build_action(arguments), _told_built).value.image(layout)
+
         def work() -> tuple[Image, Result]:
-            shutil.rmtree(self._work, ignore_errors=True)
-            self._work.mkdir(parents=True)
-            base = read_base(Repository(Path(change.repository)), change.head, self.rollout.site)
-            image = build_image(artifact, base, self._registry.base_layout(base), self._work / "image")
-            return image, Result(text=f"The image {image.digest} on {image.base}.", values={"image": image.digest, "base": image.base})
+            image = self._works.build(name, artifact, Repository(Path(change.repository)), change.head)
+            return image, _told_built(image)
 
-        action = Action(
-            tool=BUILD_TOOL, resource=f"service:{self.rollout.name}", digest=artifact.digest, arguments={"head": change.head},
-            refs=("T5", "M15"),
-        )  # fmt: skip
-        return task.act(action, work).value
+        return task.act(build_action(arguments), work).value
 
-    def _scan(self, task: Task, image: Image) -> Scan:
-        def work() -> tuple[Scan, Result]:
-            scan = scan_image(image, self.rollout.site, self._clock, self._work / "scan")
-            text = f"Nothing critical; {len(scan.findings)} other findings in {scan.components} components."
-            return scan, Result(text=text, values={"sbom": scan.sbom_digest, "advisories": scan.updated.isoformat()})
+    def _scan(self, task: Task, image: Image) -> Scanned:
+        name, arguments = self.rollout.name, ScanArguments(self.rollout.name, image.digest)
+        if task.tools is not None:
+            return task.use("registry", SCAN, arguments, scan_action(arguments), _told_scanned).value
 
-        action = Action(
-            tool=SCAN_TOOL, resource=f"service:{self.rollout.name}", digest=image.digest, arguments={"commit": image.commit},
-            refs=("T5", "M16"),
-        )  # fmt: skip
-        return task.act(action, work).value
+        def work() -> tuple[Scanned, Result]:
+            scanned = Scanned.of(self._works.scan(name, image))
+            return scanned, _told_scanned(scanned)
+
+        return task.act(scan_action(arguments), work).value
+
+
+def _told_built(image: Image | ImageBuilt) -> Result:
+    return Result(text=f"The image {image.digest} on {image.base}.", values={"image": image.digest, "base": image.base})
+
+
+def _told_scanned(scan: Scanned) -> Result:
+    text = f"Nothing critical; {len(scan.findings)} other findings in {scan.components} components."
+    return Result(text=text, values={"sbom": scan.sbom, "advisories": scan.advisories.isoformat()})
 
 
 def open_places(site: Site, folder: Path, clock: Clock) -> Callable[[str], ContainerPlace]:
     """Return what gives the place of each service. `folder` holds this site's state, a folder a service."""
     registry = Registry(site, folder / "work")
     hosts = Hosts(Engine(Path(site.storage), folder / "work"), Networks(site.edge, site.subnet), site.health_seconds)
-    quarantine = Quarantine(site, hosts, folder / "work", clock)
+    quarantine, works = Quarantine(site, hosts, folder / "work", clock), ImageWorks(site, registry, folder / "work", clock)
 
     def place(name: str) -> ContainerPlace:
         rollout = Rollout(name, site, registry, hosts, folder / name)
-        return ContainerPlace(rollout, registry, quarantine, clock, folder / "work" / f"build-{name}")
+        return ContainerPlace(rollout, quarantine, works)
 
     return place
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .contract import Toolbox
 
-SERVERS = ("git", "cloud", "deploy")
+SERVERS = ("git", "cloud", "registry", "deploy")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -65,6 +65,8 @@ def open_toolbox(settings: Settings, name: str, agent: str, events_of: Callable[
         return GitTools(open_box(required=settings.sandbox == "required") if agent == "code-review" else None)
     if name == "cloud":
         return _open_cloud(settings, agent, events_of)
+    if name == "registry":
+        return _open_registry(settings)
     if name == "deploy":
         return DeployTools(lambda service: LocalTarget(settings.home / "targets" / service))
     raise NotConfigured(f"There is no tool server {name!r}. There are {', '.join(SERVERS)}.")
@@ -83,6 +85,21 @@ def _open_cloud(settings: Settings, agent: str, events_of: Callable[[str], list[
     states = stored_states(settings, agent) if agent else None
     stacks = Stacks(terraform, settings.state / "terraform", open_provider(settings), states)
     return CloudTools(stacks, agent=agent, events_of=events_of)
+
+
+def _open_registry(settings: Settings) -> Toolbox:
+    from tenuto.clock import SystemClock
+
+    from ..containers.registry import Registry
+    from ..containers.site import load_site
+    from .registry_tools import ImageWorks, RegistryTools
+
+    def works() -> ImageWorks:
+        assert settings.containers is not None
+        site, work = load_site(settings.containers), settings.home / "containers" / "work"
+        return ImageWorks(site, Registry(site, work), work, SystemClock())
+
+    return RegistryTools(works if settings.containers is not None else None)
 
 
 def _describe(toolbox: Toolbox) -> None:

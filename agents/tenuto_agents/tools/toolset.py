@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 SERVERS: Mapping[str, tuple[str, ...]] = {
     "code-review": ("git",),
     "infrastructure": ("git", "cloud"),
-    "deployment": ("git", "deploy"),
+    "deployment": ("git", "registry", "deploy"),
 }
 """Which servers each agent has."""
 PINS = "pins.json"
 _PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT")
 _EVERY_SERVER = ("home", "database_url", "archive", "policy", "log_level")
-_SETTINGS: Mapping[str, tuple[str, ...]] = {"git": ("sandbox",), "cloud": ("provider", "state_store")}
+_SETTINGS: Mapping[str, tuple[str, ...]] = {"git": ("sandbox",), "cloud": ("provider", "state_store"), "registry": ("containers",)}
 
 
 class Tools:
