@@ -117,12 +117,15 @@ ADOPT: Tool[AdoptArguments, Applied] = Tool(
 
 def plan_action(arguments: PlanArguments) -> Action:
     """Return what planning a change is; the digest binds every argument."""
-    return _bound(PLAN_TOOL, arguments.repository, arguments, PLAN_REFS)
+    values, resource = msgspec.to_builtins(arguments), stack_resource(arguments.repository)
+    digest = call_digest(PLAN_TOOL, resource, values)
+    return Action(tool=PLAN_TOOL, resource=resource, digest=digest, arguments=values, refs=PLAN_REFS)
 
 
 def adopt_action(arguments: AdoptArguments) -> Action:
     """Return what adopting a base is; the digest binds every argument."""
-    return _bound(ADOPT_TOOL, arguments.repository, arguments, ())
+    values, resource = msgspec.to_builtins(arguments), stack_resource(arguments.repository)
+    return Action(tool=ADOPT_TOOL, resource=resource, digest=call_digest(ADOPT_TOOL, resource, values), arguments=values)
 
 
 def apply_action(planned: Planned, resource: str, initiator: str, card: ApprovalCard | None) -> Action:
@@ -145,8 +148,3 @@ def told_planned(made: PlanMade) -> Result:
 def told_applied(done: Applied) -> Result:
     """Return what goes on record about an apply."""
     return Result(text=done.text, values={"plan_digest": done.plan_digest})
-
-
-def _bound(tool: str, repository: str, arguments: msgspec.Struct, refs: tuple[str, ...]) -> Action:
-    values, resource = msgspec.to_builtins(arguments), stack_resource(repository)
-    return Action(tool=tool, resource=resource, digest=call_digest(tool, resource, values), arguments=values, refs=refs)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from tenuto.policy import PolicyRequest, load_policy
-from tenuto_agents import attesting, code_review, deployment, infrastructure, reverting
+from tenuto_agents import attesting, code_review, deployment, reverting
+from tenuto_agents.tools import cloud_tools, deploy_tools, git_tools
 
 POLICY = load_policy()
 KINDS = {
@@ -48,7 +49,7 @@ def test_no_agent_can_use_anothers_tool(principal, tool):
 
 
 def test_every_action_the_agents_build_is_in_the_matrix():
-    modules = (code_review, infrastructure, deployment, reverting, attesting)
+    modules = (code_review, git_tools, cloud_tools, deploy_tools, deployment, reverting, attesting)
     named = set()
     for module in modules:
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
