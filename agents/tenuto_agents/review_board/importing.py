@@ -85,7 +85,7 @@ def _git(path: Path, environment: Mapping[str, str], *arguments: str) -> Ended:
     settings = ("-c", "core.hooksPath=/dev/null", "-c", "credential.helper=", "-c", "core.fsmonitor=false")
     command = [find_git(), f"--git-dir={path.resolve()}", *settings, *arguments]
     try:
-        return run_tool(command, folder=path, seconds=GIT_SECONDS_MAX, environment=git_environment() | environment)
+        return run_tool(command, folder=path, seconds=GIT_SECONDS_MAX, environment={**git_environment(), **environment})
     except ToolTimedOut as late:
         raise Busy(f"The mirror {path.name} is slow: {late}") from late
 
