@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,16 @@ from tests.platforms.review_board import Person, ReviewBoardServer
 from tests.unit.agents.doubles import World
 from tests.unit.agents.repositories import Scratch
 
-pytestmark = pytest.mark.xdist_group("review-board")
+pytestmark = pytest.mark.timeout(900)  # once on a machine it is installed first
 NUMBERS = count(1)
-REVIEWER = "tenuto"
 
 
 class Desk:
     """A repository that people work on, its mirror here, and a watch over the requests addressed to our account."""
 
-    def __init__(self, server: ReviewBoardServer, people: tuple[Person, Person], folder: Path) -> None:
-        self.author, self.ours = people
-        self.name = f"shop-{next(NUMBERS)}"
+    def __init__(self, server: ReviewBoardServer, author: Person, folder: Path) -> None:
+        number = next(NUMBERS)
+        self.author, self.ours, self.name = author, server.add_user(f"tenuto-{number}"), f"shop-{number}"
         self.work = Scratch(folder / "work")
         self.upstream = folder / "upstream" / f"{self.name}.git"
         self.mirror = folder / "mirrors" / f"{self.name}.git"
@@ -67,7 +65,7 @@ class Desk:
         return subprocess.run(command, capture_output=True, check=True).stdout
 
     def ask(self, diff: bytes, *, base: str | None = "", **more: str) -> int:
-        return self.author.ask(self.name, REVIEWER, self.base if base == "" else base, diff, **more)
+        return self.author.ask(self.name, self.ours.name, self.base if base == "" else base, diff, **more)
 
     def decide(self, verdict: str, **more: Any) -> None:
         """The review's verdict on the last submission is in the ledger."""
@@ -82,16 +80,13 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def people(server: ReviewBoardServer) -> tuple[Person, Person]:
-    return server.add_user("mallory"), server.add_user(REVIEWER)
+def author(server: ReviewBoardServer) -> Person:
+    return server.add_user("mallory")
 
 
 @pytest.fixture
-def desk(server: ReviewBoardServer, people: tuple[Person, Person], tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(server, people, tmp_path)
-    desk.watch.look()  # what earlier tests left is not this one's
-    desk.submitted.clear()
-    yield desk
+def desk(server: ReviewBoardServer, author: Person, tmp_path: Path) -> Desk:
+    return Desk(server, author, tmp_path)
 
 
 def test_a_published_diff_is_submitted_as_one_commit_on_its_base_by_whoever_uploaded_it(desk: Desk) -> None:
@@ -119,7 +114,7 @@ def test_the_verdict_stands_beside_the_diff_and_only_an_undisputed_approval_ship
     desk.decide(verdict, **more)
     desk.decide(verdict, **more)
     ((name, shipped, text),) = desk.author.reviews(number)
-    assert (name, shipped, desk.approved(number)) == (REVIEWER, ship, ship)
+    assert (name, shipped, desk.approved(number)) == (desk.ours.name, ship, ship)
     assert f"`tenuto replay pr-{desk.name}-1` shows it" in text
     if not ship and verdict != "comment":
         desk.author.post(f"review-requests/{number}/reviews/", body_top="fine by me", ship_it=1, public=1)
@@ -167,7 +162,7 @@ def test_what_cannot_be_reviewed_is_said_once_and_blocks(desk: Desk) -> None:
             assert desk.watch.look() == 0
             desk.open_again()
         ((name, shipped, text),) = desk.author.reviews(number)
-        assert (name, shipped) == (REVIEWER, False)
+        assert (name, shipped) == (desk.ours.name, False)
         assert sentence in text
     assert desk.submitted == []
 
