@@ -30,7 +30,7 @@ def voted(item: InboxItem, vote: CastVote) -> Node:
 
 
 def next_up(name: str) -> Node:
-    """Return the way on from this request: to the next of the reader's own, gravest first, or back to the inbox."""
+    """Return the way on from this request: to the inbox, and which of the reader's own stands next there, gravest first."""
     now, reviewer, given = session.now(), session.reviewer(), session.desks().given
     mine = [
         one for one in sorted(session.waiting(), key=urgency)
@@ -40,5 +40,5 @@ def next_up(name: str) -> Node:
     if not mine:
         return link("ahead", word("", "Nothing more lies on your desk. Back to the inbox"), icon("next"), page="inbox")
     [first] = session.items([mine[0].approval])
-    count = f"{len(mine)} on your desk"
-    return link("ahead", box("", word("soft", f"Next of {count}: "), word("strong", first.title or first.approval)), icon("next"), page="review", approval=first.approval)
+    said = box("", word("soft", f"To the inbox: {len(mine)} more on your desk, next "), word("strong", first.title or first.approval))
+    return link("ahead", said, icon("next"), page="inbox")

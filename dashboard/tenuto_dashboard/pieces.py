@@ -78,7 +78,7 @@ def choose(found: Approval) -> None:
         st.rerun()
     back, on, keys = st.columns([0.2, 0.24, 0.56], vertical_alignment="center")
     with back:
-        before = st.button("Previous piece", key=f"previous {name}", on_click=_step, args=(found, -1), shortcut="P", width="stretch")
+        before = st.button("Previous", key=f"previous {name}", on_click=_step, args=(found, -1), shortcut="P", width="stretch")
     with on:
         after = st.button("Next piece", key=f"next {name}", on_click=_step, args=(found, 1), shortcut="N", width="stretch", type="primary")
     with keys:

@@ -136,5 +136,5 @@ def test_the_pieces_are_chosen_by_name_and_the_keys_go_on_to_what_was_not_seen(p
     for expected in ("2 of 8 is open", "3 of 8 is open"):
         next(button for button in test.button if button.label == "Next piece").click().run()
         assert expected in drawn(test)
-    next(button for button in test.button if button.label == "Previous piece").click().run()
+    next(button for button in test.button if button.label == "Previous").click().run()
     assert "2 of 8 is open" in drawn(test)

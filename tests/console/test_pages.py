@@ -58,6 +58,15 @@ def test_the_inbox_says_what_is_mine_why_it_is_and_how_much_room_is_left(planted
     assert "Let the CI role read" not in waiting
 
 
+def test_a_settled_request_leads_on_to_what_lies_on_the_own_desk(planted: Planted, door: RecordingDoor) -> None:
+    story.tell(planted)
+    planted.write("router", ApprovalAssigned, approval="cleanup-1", reviewer=story.REVIEWER, why="next_free")
+    planted.seal()
+    text = drawn(page("review", approval="rate-limit-1"))
+    assert "1 more on your desk, next" in text
+    assert "Remove the retired staging cluster" in text
+
+
 def test_an_empty_inbox_says_so(planted: Planted, door: RecordingDoor) -> None:
     planted.seal()
     assert "Nothing waits for you" in drawn(page("inbox"))
