@@ -168,11 +168,11 @@ def test_the_keyboard_stays_on_its_request_when_a_graver_one_comes_in_above_it(v
 
 def test_the_view_that_was_chosen_is_still_chosen_after_a_review(visit: Visit) -> None:
     visit.goto("/inbox")
-    visit.page.get_by_role("radio", name="Waiting").click()
+    visit.page.get_by_role("radio", name="Waiting").first.click()
     visit.page.locator("a.row").filter(has_text=story.PARTNER.title).click()
     visit.sees("Your decision")
     visit.page.locator("a.crumb").click()
-    visit.page.get_by_role("radio", name="Waiting", checked=True).wait_for()
+    visit.page.get_by_role("radio", name="Waiting", checked=True).first.wait_for()
 
 
 def test_whoever_is_forestalled_is_told_so_and_led_on_by_two_keys(visit: Visit, told: Planted) -> None:

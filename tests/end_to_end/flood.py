@@ -257,8 +257,8 @@ async def _open(page: Any, address: str) -> None:
 
 
 async def _view(page: Any, name: str) -> None:
-    await page.get_by_role("radio", name=name).click()
-    await page.get_by_role("radio", name=name, checked=True).wait_for()
+    await page.get_by_role("radio", name=name).first.click()  # for a moment the page before may still be there
+    await page.get_by_role("radio", name=name, checked=True).first.wait_for()
 
 
 async def _next_title(page: Any, reviewed: Sequence[str]) -> str | None:
