@@ -29,7 +29,7 @@ PATH_DIGITS = PATH_BYTES * 2
 SIBLINGS_MAX = 15 * PATH_DIGITS
 """So many nodes a puncture adds at most."""
 PUNCTURES_MAX = 4096
-"""About 60 MB of key file; a log that forgets more often than this needs a fresh storage key."""
+"""About 60 MB of key file, read by each process that opens payloads in some seconds."""
 FORMAT = "tenuto storage key 2"
 _KEPT_BYTES = 2
 _DIGITS = "0123456789abcdef"
@@ -107,7 +107,7 @@ class KeyTree:
             gone.add(path)
             if len(gone) > PUNCTURES_MAX:
                 sentence = f"{PUNCTURES_MAX:,} payloads were cut out of this storage key, which is as many as it bears."
-                raise NotConfigured(sentence + " Wrap what is left under a new one.")
+                raise NotConfigured(sentence + " Nothing was purged. Renewing the key is not built yet; see decision 0018.")
             depth = self._depth(nodes, path)
             node = nodes.pop(path[:depth])
             for place in range(depth, PATH_DIGITS):

@@ -119,7 +119,7 @@ def test_a_key_bears_so_many_holes_and_no_more(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tenuto.keytree.PUNCTURES_MAX", 20)
     commits = [secrets.token_bytes(32) for _ in range(21)]
     tree = WHOLE.punctured(commits[:20])
-    with pytest.raises(NotConfigured, match="new one"):
+    with pytest.raises(NotConfigured, match="Nothing was purged"):
         tree.punctured(commits)
     assert tree.punctured(commits[:20]).gone == tree.gone
 
