@@ -63,6 +63,9 @@ def run_agent(
     from tenuto.wiring import open_gate, open_recorder, with_addresses
 
     from . import SOFTWARE
+    from .tools import demand_sdk
+
+    demand_sdk()
     from .agent import Agent
     from .secrets.live import open_scanner
     from .secrets.references import demand_references

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -122,9 +121,9 @@ def test_a_person_can_bring_the_release_before_back(stand: Stand) -> None:
         stand.rollout.roll_back(stand.record, "person")
 
 
-def test_after_a_second_look_the_place_goes_back_to_what_the_ledger_names_and_repeating_it_does_no_harm(stand: Stand, tmp_path: Path) -> None:
+def test_after_a_second_look_the_place_goes_back_to_what_the_ledger_names_and_repeating_it_does_no_harm(stand: Stand) -> None:
     one, two = stand.put_in_force("1"), stand.put_in_force("2")
-    place = ContainerPlace(stand.rollout, None, None, stand.clock, tmp_path)  # type: ignore[arg-type]
+    place = ContainerPlace(stand.rollout, None, None)  # type: ignore[arg-type]
     task: Any = SimpleNamespace(record=stand.record)
     assert place.ways_back() == (one.digest,)
     with pytest.raises(NoWayBack, match="does not lead back to 000000000000"):

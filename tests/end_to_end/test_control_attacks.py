@@ -47,6 +47,7 @@ def test_a_key_ring_that_takes_a_key_twice_gives_two_agents_one_account(
             assert run("shared-account", range_of_this).verdict == "broken"
 
 
-def test_others_topics_are_not_tried_where_the_broker_knows_no_accounts(ground: Ground) -> None:
+def test_others_topics_are_not_tried_where_the_broker_knows_no_accounts(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)  # where what a machine lacks fails the test; the broker here lacks it everywhere
     with pytest.raises(pytest.skip.Exception, match="knows no accounts"):
         run("others-topics", ground)

@@ -36,6 +36,9 @@ def tool_server(
     from tenuto.settings import load_settings
     from tenuto.wiring import open_admission
 
+    from . import demand_sdk
+
+    demand_sdk()
     from .server import serve
 
     settings = load_settings()

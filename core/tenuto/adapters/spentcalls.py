@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from ..clock import Clock
 from ..errors import Refused
+from ..log.durable import flush_folder
 
 KEPT = timedelta(days=1)
 
@@ -26,18 +28,20 @@ class SpentFolder:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         before = (clock.now() - KEPT).timestamp()
         for file in folder.iterdir():
-            if file.stat().st_mtime < before:
-                file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another server begins as well
+                if file.stat().st_mtime < before:
+                    file.unlink()
 
     def spend(self, agent: str, call: str) -> None:
         """See `admission.Spent`: durable on return."""
-        file = self._folder / hashlib.sha256(f"{agent}\0{call}".encode()).hexdigest()
+        file = self._folder / name_of(agent, call)
         try:
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             raise Refused(f"the call {call} was used before.") from None
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush_folder(self._folder)
+
+
+def name_of(agent: str, call: str) -> str:
+    """The file of a call."""
+    return hashlib.sha256(f"{agent}\0{call}".encode()).hexdigest()

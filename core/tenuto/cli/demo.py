@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +39,8 @@ SUBMIT_SECONDS_MAX = 60.0
 RUN_SECONDS_MAX = 300.0
 LOOK_SECONDS = 0.1
 FAILED = 1
+ASK_AGAIN_SECONDS, HEARD_SECONDS_MAX = 0.05, 10.0
+"""How soon an interruption is tried again that the Kafka client would have caught, and when it is raised all the same."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -243,15 +246,31 @@ def _open_browser(settings: Settings) -> None:
         webbrowser.open(console_address(settings))
 
 
+def swallows(frame: FrameType | None) -> bool:
+    """Whether the Kafka client is at work above this frame: its loop catches what is raised in it, also an interruption."""
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == "kafka":
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Turn SIGTERM into the same orderly end as Ctrl-C, and say that nothing was lost."""
     import signal
 
-    def interrupt(*_: object) -> None:
+    asked: list[float] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        asked.append(time.monotonic())
+        if swallows(frame) and asked[-1] - asked[0] < HEARD_SECONDS_MAX:
+            signal.setitimer(signal.ITIMER_REAL, ASK_AGAIN_SECONDS)
+            return
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, interrupt)
     started = time.monotonic()
     try:
         yield
