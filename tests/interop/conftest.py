@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.interop.foreign import ForeignPrograms, built_programs, required
+from tests.interop.foreign import BUILD_SECONDS_MAX, ForeignPrograms, built_programs, required
 from tests.interop.vectors import wycheproof
 
 
@@ -20,3 +20,8 @@ def programs() -> ForeignPrograms:
 def wycheproof_ed25519() -> dict[str, Any]:
     """Wycheproof's vectors for Ed25519."""
     return required(lambda: wycheproof("ed25519_test.json"))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Whichever test comes first waits for the build."""
+    item.add_marker(pytest.mark.timeout(BUILD_SECONDS_MAX + 300))

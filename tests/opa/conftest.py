@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tenuto.embedded import PartMissing
 
+from tests.interop.foreign import BUILD_SECONDS_MAX
 from tests.opa.server import OpaServer, built_opa
 
 
@@ -22,3 +23,8 @@ def opa_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpaServer]:
         pytest.skip(str(missing))
     with OpaServer(program, tmp_path_factory.mktemp("opa")) as server:
         yield server
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Whichever test comes first waits for the build."""
+    item.add_marker(pytest.mark.timeout(BUILD_SECONDS_MAX + 300))
