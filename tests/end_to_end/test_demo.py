@@ -36,7 +36,7 @@ ROAD = (
 )
 """What a pull request that is approved passes, in this order, whatever else happens between."""
 
-IN_BETWEEN = ("approval.listed", "approval.assigned", "approval.viewed")
+IN_BETWEEN = ("approval.listed", "approval.assigned", "approval.viewed", "spotcheck.drawn")
 
 
 def lines(text: str) -> list[dict[str, Any]]:
