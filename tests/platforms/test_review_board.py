@@ -11,6 +11,7 @@ import pytest
 from tenuto.errors import Busy, NotConfigured
 from tenuto.events import DecisionMade
 from tenuto_agents.change import initiator, read_change
+from tenuto_agents.review_board import board
 from tenuto_agents.review_board.board import ReviewBoard
 from tenuto_agents.review_board.importing import Mirrored
 from tenuto_agents.review_board.watching import Watch
@@ -47,8 +48,8 @@ class Desk:
     def open_again(self) -> Watch:
         """The watch after a restart: all it knows is in its file."""
         self.memory = Memory(self.folder / "state" / "memory.sqlite")
-        board, mirrored = ReviewBoard(self.token, self.address), Mirrored(self.folder / "mirrors", protocols=("file",))
-        self.watch = Watch(board, self.memory, mirrored, self.submit)
+        asked, mirrored = ReviewBoard(self.token, self.address), Mirrored(self.folder / "mirrors", protocols=("file",))
+        self.watch = Watch(asked, self.memory, mirrored, self.submit)
         return self.watch
 
     def submit(self, *asked: Any) -> str:
@@ -149,6 +150,33 @@ def test_a_base_that_was_pushed_since_is_fetched(desk: Desk) -> None:
     desk.ask(desk.diff({"a.py": "x = 1\n"}, newer), base=newer)
     assert desk.watch.look() == 1
     assert desk.submitted[0][1] == newer
+
+
+def test_a_mirror_that_cannot_be_brought_up_to_date_holds_up_nothing_else_and_is_tried_again(desk: Desk) -> None:
+    newer = desk.work.commit({"later.py": "y = 2\n"})
+    desk.work.git("push", "-q", str(desk.upstream), f"{newer}:refs/heads/main")
+    desk.ask(desk.diff({"a.py": "x = 1\n"}))
+    desk.ask(desk.diff({"b.py": "x = 1\n"}, newer), base=newer)
+    mirror = f"--git-dir={desk.mirror}"
+    desk.work.git(mirror, "config", "remote.origin.url", str(desk.folder / "nowhere.git"))
+    assert desk.watch.look() == 1
+    assert desk.submitted[0][1] == desk.base
+    desk.work.git(mirror, "config", "remote.origin.url", str(desk.upstream))
+    assert desk.watch.look() == 1
+    assert desk.submitted[1][1] == newer
+
+
+def test_the_newest_of_more_diffs_than_a_page_holds_is_the_one_that_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "PAGE", 2)
+    number = desk.ask(desk.diff({"a.py": "x = 0\n"}))
+    for value in (1, 2, 3):
+        desk.author.publish(number, desk.base, desk.diff({"a.py": f"x = {value}\n"}))
+    assert desk.watch.look() == 1
+    change = read_change(desk.mirror, desk.base, desk.submitted[0][2])
+    assert [file.after for file in change.files] == [b"x = 3\n"]
+    monkeypatch.setattr(board, "REVISIONS_MAX", 4)
+    with pytest.raises(PlatformRefused, match="4 diffs or more"):
+        desk.watch.head(desk.name, number)
 
 
 def test_what_cannot_be_reviewed_is_said_once_and_blocks(desk: Desk) -> None:

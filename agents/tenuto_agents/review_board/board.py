@@ -23,13 +23,13 @@ SEE_OTHER = 303
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A review request that waits for us. title is untrusted text; updated changes with everything that happens to it."""
+    """A review request that waits for us. title is untrusted text; latest names its newest published diff, if there is one."""
 
     number: int
     repository: str
     title: str
     submitter: str
-    updated: str
+    latest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,9 @@ class ReviewBoard:
 
         What its repository's name or its submitter's makes no sense as a file name is left out.
         """
-        for start in range(0, REQUESTS_MAX, PAGE):
-            asked = urlencode({"status": "pending", "to-users-directly": self.user(), "start": start, "max-results": PAGE})
-            answer = self._get(f"/api/review-requests/?{asked}")
-            page = _part(answer, "review_requests")
-            yield from (found for found in map(_request, page) if found is not None)
-            if len(page) < PAGE:
-                return
+        asked = {"status": "pending", "to-users-directly": self.user()}
+        listed = self._listed("/api/review-requests/", "review_requests", REQUESTS_MAX, asked)
+        yield from (found for found in map(_request, listed) if found is not None)
 
     def request(self, number: int) -> Request:
         """Return one request."""
@@ -81,16 +77,15 @@ class ReviewBoard:
 
     def newest(self, number: int) -> Revision | None:
         """Return the newest diff of a request, None where none is published."""
-        answer = self._get(f"/api/review-requests/{number}/diffs/?{urlencode({'max-results': REVISIONS_MAX})}")
-        diffs = _part(answer, "diffs")
+        diffs = list(self._listed(f"/api/review-requests/{number}/diffs/", "diffs", REVISIONS_MAX, {}))
         if not diffs:
             return None
+        if len(diffs) >= REVISIONS_MAX:
+            raise PlatformRefused(f"The request has {REVISIONS_MAX} diffs or more; open a new one.")
         newest = max(diffs, key=lambda one: int(_part(one, "revision")))
         revision, base = int(_part(newest, "revision")), newest.get("base_commit_id")
         if not isinstance(base, str) or not FULL_ID.fullmatch(base):
             raise PlatformRefused("The diff does not say which commit it was made from; post it with `rbt post`.")
-        if "parent_diff" in newest.get("links", {}) or newest.get("parent_diff_basedir"):
-            raise PlatformRefused("The diff stands on another diff; push what it stands on first.")
         diff = self._api.call("GET", f"/api/review-requests/{number}/diffs/{revision}/", headers={"Accept": "text/x-patch"}).text
         if len(diff) > DIFF_BYTES_MAX:
             raise PlatformRefused(f"The diff has {len(diff):,} bytes; at most {DIFF_BYTES_MAX:,} are read.")
@@ -111,6 +106,14 @@ class ReviewBoard:
         """Return the id of our draft, and whether one was left by a review that was cut off before it was published."""
         answered = self._send("POST", reviews, body_top=text, ship_it=int(ship_it), public=0)
         return int(_part(_parsed(answered.text), "review", "id")), answered.status == SEE_OTHER
+
+    def _listed(self, path: str, part: str, most: int, asked: dict[str, str]) -> Iterator[Any]:
+        """Yield what a list holds, page by page: the server gives out no more at once than it likes."""
+        for start in range(0, most, PAGE):
+            page = _part(self._get(f"{path}?{urlencode({**asked, 'start': start, 'max-results': PAGE})}"), part)
+            yield from page
+            if len(page) < PAGE:
+                return
 
     def _get(self, path: str) -> Any:
         return _parsed(self._api.call("GET", path).text)
@@ -141,5 +144,6 @@ def _request(found: Any) -> Request | None:
     submitter = _part(found, "links", "submitter", "title")
     if not all(isinstance(one, str) and _NAME.fullmatch(one) for one in (repository, submitter)) or repository.endswith((".git", ".")):
         return None
-    number, title, updated = int(_part(found, "id")), str(_part(found, "summary")), str(_part(found, "last_updated"))
-    return Request(number, repository, title, submitter, updated)
+    # Not `last_updated`, which counts whole seconds: two diffs of one second would be one.
+    latest = str(found["links"].get("latest_diff", {}).get("href", ""))
+    return Request(int(_part(found, "id")), repository, str(_part(found, "summary")), submitter, latest)

@@ -34,7 +34,7 @@ class Mirrored:
         """Return the mirror and the full id of the commit that this diff is, made now unless it is there.
 
         Raises PlatformRefused for a repository without mirror, a base it does not have and a diff that does not fit there, Busy
-        when git does not end in time.
+        when git does not do its work now.
         """
         path = self._folder / f"{request.repository}.git"
         if not (path / "HEAD").is_file():

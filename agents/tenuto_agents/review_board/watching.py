@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from tenuto.errors import Busy, TenutoError
+
 from ..git import RepositoryRefused
 from ..text import visible_line
 from ..webhooks.calling import PlatformRefused
@@ -32,13 +34,20 @@ class Watch:
     def look(self) -> int:
         """Submit every diff that waits and was not taken yet; return how many.
 
-        Raises Busy when platform, mirror or ledger are away; what was not finished then is taken up by the next look.
+        Raises Busy when platform or ledger are away; what was not finished then is taken up by the next look. A request whose
+        mirror or diff cannot be had now is tried again as well, and holds nothing else up.
         """
         taken = 0
         for request in list(self._board.waiting()):
-            if self._looked.get(request.number) != request.updated:
-                taken += self._take(request)
-                self._looked[request.number] = request.updated
+            if self._looked.get(request.number) == request.latest:
+                continue
+            try:
+                found = self._find(request)
+            except Busy as away:
+                log.warning("Review request %s waits: %s", request.number, away)
+                continue
+            taken += found is not None and self._take(request, *found)
+            self._looked[request.number] = request.latest
         return taken
 
     def head(self, repository: str, number: int) -> str:
@@ -52,24 +61,34 @@ class Watch:
         """Post the verdict: "Ship It!" for an approval, an open issue for a request for changes; see `GitPlatform.review`."""
         self._board.review(number, body, ship_it=event == "APPROVE", block=event == "REQUEST_CHANGES")
 
-    def _take(self, request: Request) -> bool:
+    def _find(self, request: Request) -> tuple[Revision, Path, str] | None:
+        """Return the newest diff, its mirror and its commit, if it is to be reviewed; raises Busy for what only it waits for."""
         try:
             revision = self._board.newest(request.number)
         except PlatformRefused as refusal:
             self._decline(request, str(refusal))
-            return False
+            return None
         if revision is None or not self._claimed(_delivery(request, revision), _digest(request, revision)):
-            return False
+            return None
         try:
-            path, head = self._mirrored.bring(request, revision)
+            return revision, *self._mirrored.bring(request, revision)
+        except PlatformRefused as refusal:
+            self._give_up(request, revision, refusal)
+            return None
+
+    def _take(self, request: Request, revision: Revision, path: Path, head: str) -> bool:
+        try:
             run = self._submit(path, revision.base, head, request.title)
-        except (PlatformRefused, RepositoryRefused) as refusal:
-            self._tell(request, str(refusal))
-            self._memory.done(_delivery(request, revision))
+        except RepositoryRefused as refusal:
+            self._give_up(request, revision, refusal)
             return False
         self._memory.done(_delivery(request, revision), Submitted(run, request.repository, request.number, head))
         log.info("Diff %s of review request %s is under review as %s", revision.number, request.number, run)
         return True
+
+    def _give_up(self, request: Request, revision: Revision, refusal: TenutoError) -> None:
+        self._tell(request, str(refusal))
+        self._memory.done(_delivery(request, revision))
 
     def _decline(self, request: Request, sentence: str) -> None:
         """Say once what is wrong with a request whose diff cannot even be read."""
