@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +16,7 @@ from tenuto.bus import Place, Publisher, TopicChanged, TopicReader
 from tenuto.errors import Busy
 
 from tests.contracts.bus_contract import SECONDS_MAX, BusParts, Server, insist, read
+from tests.halting import group_of, halted
 
 ATTEMPTS_MAX = 5
 
@@ -60,15 +59,9 @@ def one_after_the_other(publisher: Publisher, topic: str) -> tuple[Future[Place]
     raise AssertionError("the machine is too busy for this")
 
 
-@contextmanager
-def frozen(server: Server) -> Iterator[None]:
+def frozen(server: Server) -> AbstractContextManager[None]:
     """Let the broker's connections stand and nothing answer on them."""
-    group = server._child.guard_pid  # type: ignore[attr-defined]
-    os.killpg(group, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(group, signal.SIGCONT)
+    return halted(*group_of(server._child.guard_pid))  # type: ignore[attr-defined]
 
 
 class BusFailures(BusParts):

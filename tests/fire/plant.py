@@ -6,11 +6,10 @@ authors go on recording all the while, unless they are told to be quiet so that 
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -32,6 +31,7 @@ from tenuto.wiring import open_bus, open_follower, open_reader, open_recorder
 
 from tests.fire.author import QUIET, Noted
 from tests.fire.parts import FireKafka, FirePostgres, Part
+from tests.halting import halted
 
 ORIGIN = "tenuto.test/fire"
 SECONDS_MAX = 120.0
@@ -145,17 +145,9 @@ class Plant:
         for name in names:
             self.hold(name).stop()
 
-    @contextmanager
-    def asleep(self, *names: str) -> Iterator[None]:
+    def asleep(self, *names: str) -> AbstractContextManager[None]:
         """These parts stand still in the block, with whatever they hold, and never learn what happened meanwhile."""
-        sleeping = [self.parts[name] for name in names]
-        for part in sleeping:
-            part.send(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for part in sleeping:
-                part.send(signal.SIGCONT)
+        return halted(*(self.parts[name].pid for name in names))
 
     def kill(self, name: str) -> None:
         """kill -9; whoever watches starts it again."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from time import monotonic
 
 from tests.fire.checking import check_events
 from tests.fire.plant import AUTHORS, SECONDS_MAX, Plant, until
+from tests.halting import halted
 
 AWAY_EVENTS = 150
 
 
 def broker_away(plant: Plant, events: int, *, seconds: float = 0.0) -> None:
     """Let the broker sleep until each author recorded so many events more, and at least so long."""
-    broker = plant.kafka.pid
-    os.kill(broker, signal.SIGSTOP)
-    try:
+    with halted(plant.kafka.pid):
         before, since = plant.taken(), monotonic()
         until(lambda: monotonic() - since >= seconds, "the time to pass", seconds_max=seconds + SECONDS_MAX)
         until(lambda: plant.taken() >= before + events * len(AUTHORS), "the authors to go on", plant)
@@ -24,8 +21,6 @@ def broker_away(plant: Plant, events: int, *, seconds: float = 0.0) -> None:
         receipts = plant.receipts()
         taken = plant.taken()
         until(lambda: plant.waiting() >= max(events, taken - receipts - 1), "all without receipt in the spools", plant)
-    finally:
-        os.kill(broker, signal.SIGCONT)
     until(lambda: plant.receipts() > receipts + events, "the receipts of what waited", plant)
 
 
