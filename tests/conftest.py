@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,6 +13,10 @@ import pytest
 from hypothesis import settings
 from tenuto.embedded import EmbeddedBroker, EmbeddedPostgres
 from tenuto.migrating import migrate
+
+# What stands beside the tests asserts as well, and says as much when it fails.
+_BESIDE = Path(__file__).parent.iterdir()
+pytest.register_assert_rewrite(*(f"tests.{one.stem}" for one in _BESIDE if not one.stem.startswith(("_", "test_", "conftest"))))
 
 TEMPLATE = "tenuto_template"
 _NUMBERS = count()
