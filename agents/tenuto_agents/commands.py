@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from tenuto.cli.panels import Panel
 
 from .containers.commands import add_container_commands
 from .drift_commands import drift
@@ -36,17 +37,17 @@ def add_commands(app: typer.Typer) -> None:
     """Add `agent`, `submit`, `sample`, `stop-services` and the groups `attack`, `state` and `drift` to the command line."""
     from .attacks import commands as attacks
 
-    app.command("agent")(run_agent)
-    app.command("stop-services")(stop_services)
-    app.command("submit")(submit)
-    app.command("sample")(make_sample)
+    app.command("sample", rich_help_panel=Panel.AGENTS)(make_sample)
+    app.command("submit", rich_help_panel=Panel.AGENTS)(submit)
+    app.command("agent", rich_help_panel=Panel.AGENTS)(run_agent)
+    app.command("stop-services", rich_help_panel=Panel.AGENTS)(stop_services)
     attacks.add_commands(app)
     add_secret_commands(app)
     add_webhook_commands(app)
     add_review_board_commands(app)
     add_knowledge_commands(app)
-    app.add_typer(state, name="state")
-    app.add_typer(drift, name="drift")
+    app.add_typer(state, name="state", rich_help_panel=Panel.AGENTS)
+    app.add_typer(drift, name="drift", rich_help_panel=Panel.CONTAIN)
     add_container_commands(app)
     add_tool_commands(app)
 
@@ -57,7 +58,10 @@ def run_agent(
         bool, typer.Option("--adopt-base", help="Infrastructure only: take the base commit's stack as existing.")
     ] = False,
 ) -> None:
-    """Run one of the three agents until it is told to stop (SIGTERM or Ctrl-C)."""
+    """Run one of the three agents until it is told to stop.
+
+    SIGTERM or Ctrl-C tells it.
+    """
     from tenuto.settings import load_settings
     from tenuto.supervising import environment
     from tenuto.wiring import open_gate, open_recorder, with_addresses
@@ -176,7 +180,10 @@ def submit(
     head: Annotated[str, typer.Option("--head", help="Revision that holds the change.")] = "HEAD",
     title: Annotated[str, typer.Option("--title", help="Title; the newest commit's subject by default.")] = "",
 ) -> None:
-    """Send a pull request on its way to production; prints the name of the run."""
+    """Send a pull request on its way to production.
+
+    Prints the name of the run.
+    """
     from tenuto.settings import load_settings
     from tenuto.wiring import open_recorder
 
@@ -189,7 +196,10 @@ def submit(
 
 
 def make_sample(path: Annotated[Path, typer.Argument(help="Where to make it; an empty or missing folder.")]) -> None:
-    """Make the demonstration repository, with an honest and a hostile pull request."""
+    """Make the demonstration repository.
+
+    It has an honest and a hostile pull request.
+    """
     from .sample import create_sample
 
     sample = create_sample(path)
@@ -197,7 +207,10 @@ def make_sample(path: Annotated[Path, typer.Argument(help="Where to make it; an 
 
 
 def stop_services() -> None:
-    """Stop every service that the deployment agent runs from this home; what is deployed stays on disk."""
+    """Stop every service that the deployment agent runs.
+
+    Those of this home; what is deployed stays on disk.
+    """
     from tenuto.settings import load_settings
 
     from .target import LocalTarget

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `knowledge`."""
-    group = typer.Typer(help="Policies and runbooks that agents look up, each section signed.", no_args_is_help=True)
+    group = typer.Typer(help="Policies and runbooks that agents look up, signed.", no_args_is_help=True)
     group.command("add")(add)
     group.command("search")(search)
-    app.add_typer(group, name="knowledge")
+    app.add_typer(group, name="knowledge", rich_help_panel=Panel.AGENTS)
 
 
 def add(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 LOOK_SECONDS = 5.0
 SUBMIT_SECONDS_MAX = 60.0
@@ -13,10 +14,10 @@ SUBMIT_SECONDS_MAX = 60.0
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `review-board`."""
-    group = typer.Typer(help="Take review requests from Review Board and answer them there.", no_args_is_help=True)
+    group = typer.Typer(help="Take review requests from Review Board, answer them there.", no_args_is_help=True)
     group.command("watch")(watch)
     group.callback()(_keep_as_a_group)
-    app.add_typer(group, name="review-board")
+    app.add_typer(group, name="review-board", rich_help_panel=Panel.AGENTS)
 
 
 def watch(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
@@ -25,12 +26,12 @@ exec {python} -m tenuto secret pre-receive --repo "$(git rev-parse --absolute-gi
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `secret`."""
-    group = typer.Typer(help="Keep secrets out of commits, logs and the ledger, and make them worthless when they leaked.")
+    group = typer.Typer(help="Keep secrets out of commits, logs and the ledger.")
     group.command("protect")(protect)
     group.command("guard")(guard)
     group.command("hook")(make_hook)
     group.command("pre-receive")(pre_receive)
-    app.add_typer(group, name="secret")
+    app.add_typer(group, name="secret", rich_help_panel=Panel.CONTAIN)
 
 
 def protect(

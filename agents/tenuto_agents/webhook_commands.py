@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
@@ -22,7 +23,7 @@ def add_commands(app: typer.Typer) -> None:
     group = typer.Typer(help="Take pull requests from GitHub and answer them there.", no_args_is_help=True)
     group.command("serve")(serve)
     group.callback()(_keep_as_a_group)
-    app.add_typer(group, name="webhook")
+    app.add_typer(group, name="webhook", rich_help_panel=Panel.AGENTS)
 
 
 def serve(

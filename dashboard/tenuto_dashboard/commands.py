@@ -17,6 +17,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+from tenuto.cli.panels import Panel
 from tenuto.errors import NotConfigured
 from tenuto.settings import Settings, load_settings
 
@@ -29,14 +30,17 @@ EXIT_USAGE = 2
 
 def add_commands(app: typer.Typer) -> None:
     """Add the console's commands to the `tenuto` command."""
-    app.command("console")(console)
+    app.command("console", rich_help_panel=Panel.REVIEW)(console)
 
 
 def console(
     port: Annotated[int | None, typer.Option(help="Port to listen on; default is TENUTO_CONSOLE_PORT (8501).")] = None,
     address: Annotated[str | None, typer.Option(help="Address to listen on; default is the loopback only.")] = None,
 ) -> None:
-    """Start the approval console: inbox, review, runs, integrity, fleet and alerts."""
+    """Start the approval console.
+
+    It has the inbox, review, runs, integrity, fleet and alerts.
+    """
     try:
         verify_console_extra()
         settings = load_settings(console_port=port, console_address=address)

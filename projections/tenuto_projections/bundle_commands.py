@@ -40,7 +40,10 @@ def bundle(
         Path | None, typer.Option("--log", help="A folder with `checkpoint` and `tile/` instead of the live ledger.")
     ] = None,
 ) -> None:
-    """Write a run, one event or a time range as a folder that a stranger verifies without a database or a network."""
+    """Write evidence that a stranger verifies offline.
+
+    A run, one event or a time range becomes a folder that needs neither a database nor a network.
+    """
     from typing import get_args
 
     from tenuto.adapters.keytreefile import KeyTreeFile

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from tenuto.cli.panels import Panel
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -36,8 +37,10 @@ def add_commands(app: typer.Typer) -> None:
     from .injections import commands as injection_commands
     from .notify import commands as notify_commands
 
-    for command in (project, rebuild, verify, bundle, log, show, why, replay):
-        app.command()(command)
+    for command in (log, show, why, replay, verify, bundle):
+        app.command(rich_help_panel=Panel.PROVE)(command)
+    app.command(rich_help_panel=Panel.PARTS)(project)
+    app.command(rich_help_panel=Panel.OPERATE)(rebuild)
     policy_commands.add_commands(app)
     spotcheck_commands.add_commands(app)
     custody_commands.add_commands(app)
@@ -47,7 +50,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def project() -> None:
-    """Keep the read models up to date until SIGTERM: verify every event, apply it once."""
+    """Keep the read models up to date.
+
+    Every event is verified and applied once, until SIGTERM.
+    """
     import signal
     from threading import Event as Flag
 
@@ -65,7 +71,10 @@ def project() -> None:
 
 
 def rebuild(name: Annotated[str, typer.Argument(help="Read model: runs, inbox, fleet, integrity or alerts.")]) -> None:
-    """Empty one read model and fill it again from the first event, with the code that filled it before."""
+    """Fill one read model again from the first event.
+
+    It is emptied first, and filled by the code that filled it before.
+    """
     from .projection import Positions
     from .projection import rebuild as empty
     from .running import all_projections, catch_up, names, projection_named
@@ -99,7 +108,10 @@ def verify(
         Path | None, typer.Option("--archive", help="One folder that retention made instead of the live ledger.")
     ] = None,
 ) -> None:
-    """Walk all nine verification steps over the live ledger, or offline over a folder or a bundle; exit code 0 or 3."""
+    """Walk all nine verification steps; exit code 0 or 3.
+
+    Over the live ledger, or offline over a folder or a bundle.
+    """
     from tenuto.log.tiles import TileFolder
     from tenuto.trust import load_trust
 
@@ -148,7 +160,10 @@ def log(
     until: Annotated[str | None, typer.Option(help="Like --since.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C.")] = False,
 ) -> None:
-    """Print verified events: a line each on a terminal, JSON lines in a pipe."""
+    """Print verified events, one a line.
+
+    For reading on a terminal, as JSON in a pipe.
+    """
     from tenuto.clock import SystemClock
 
     from .replay.selection import Selection, moment
@@ -166,7 +181,10 @@ def log(
 
 
 def show(name: EventName) -> None:
-    """Show one event: header, payload, the nine verification steps, causes and effects."""
+    """Show one event, with its causes and effects.
+
+    That is the header, the payload, the nine verification steps, causes and effects.
+    """
     from .replay.asking import show_event
 
     with _sentences():
@@ -175,7 +193,10 @@ def show(name: EventName) -> None:
 
 
 def why(name: EventName) -> None:
-    """Show what led to an event, back to the roots, and which rule and which people allowed it."""
+    """Show what led to an event, and who or what allowed it.
+
+    Back to the roots, with the rule and the people that allowed it.
+    """
     from .replay.asking import explain
 
     with _sentences():
@@ -189,7 +210,10 @@ def replay(
         str | None, typer.Option("--as-of", help="A position, or a time as in `tenuto log --since`.")
     ] = None,
 ) -> None:
-    """Replay a run from the verified log and rebuild its state by the code that made it."""
+    """Replay a run from the verified log and rebuild its state.
+
+    It is rebuilt by the code that made it.
+    """
     from tenuto.clock import SystemClock
 
     from .replay.asking import replay_run

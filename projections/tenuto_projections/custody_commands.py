@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 from . import commands as shared
 
@@ -18,7 +19,7 @@ STYLES = {"verdict": "magenta", "policy": "blue", "approval": "bold yellow", "de
 
 def add_commands(app: typer.Typer) -> None:
     """Add `custody`."""
-    app.command("custody")(custody)
+    app.command("custody", rich_help_panel=Panel.PROVE)(custody)
 
 
 def custody(
@@ -26,7 +27,10 @@ def custody(
         str, typer.Argument(metavar="NAME", help="A run, a deployment, or an artifact's digest (eight digits do); the newest deployment when left out.")
     ] = "",
 ) -> None:
-    """Print the chain of custody: which pull request, which verdicts, which plan, who approved having seen what, which artifact, what then."""
+    """Print the chain of custody of what was deployed.
+
+    Which pull request, which verdicts, which plan, who approved having seen what, which artifact, what then.
+    """
     from tenuto.wiring import open_follower
 
     from .custody import NothingDeployed, custody_of

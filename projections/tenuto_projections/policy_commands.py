@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from tenuto.cli.panels import Panel
 from tenuto.errors import NotConfigured
 
 from . import commands as shared
@@ -28,10 +29,10 @@ Source = Annotated[str, typer.Argument(help="Cedar files or folders, separated b
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `policy`."""
-    policy = typer.Typer(help="Check, test, explain and compare the rules that decide about tools.", no_args_is_help=True)
+    policy = typer.Typer(help="Check, test, explain and compare the rules about tools.", no_args_is_help=True)
     for name, command in (("check", check), ("test", try_bundle), ("explain", explain), ("diff", diff)):
         policy.command(name)(command)
-    app.add_typer(policy, name="policy")
+    app.add_typer(policy, name="policy", rich_help_panel=Panel.REVIEW)
 
 
 def check(files: Files = None) -> None:

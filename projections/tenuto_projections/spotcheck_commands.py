@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from tenuto.cli.panels import Panel
 
 from . import commands as shared
 
@@ -29,10 +30,10 @@ class Folded(NamedTuple):
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `spotcheck`."""
-    group = typer.Typer(help="Second looks at approved actions: list them, and repeat a draw.", no_args_is_help=True)
+    group = typer.Typer(help="List second looks at approved actions, and repeat a draw.", no_args_is_help=True)
     group.command("list")(list_checks)
     group.command("verify")(verify)
-    app.add_typer(group, name="spotcheck")
+    app.add_typer(group, name="spotcheck", rich_help_panel=Panel.REVIEW)
 
 
 def list_checks(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
@@ -25,7 +26,7 @@ def add_commands(app: typer.Typer) -> None:
     attacks.command("list")(list_attacks)
     attacks.command("run")(run)
     attacks.command("serve")(serve)
-    app.add_typer(attacks, name="attack")
+    app.add_typer(attacks, name="attack", rich_help_panel=Panel.ATTACK)
 
 
 def list_attacks() -> None:

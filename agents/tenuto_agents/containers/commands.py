@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
@@ -23,16 +24,19 @@ log = logging.getLogger(__name__)
 
 def add_container_commands(app: typer.Typer) -> None:
     """Add `watch-containers`, `quarantine`, `open-snapshot` and `advisories` to the command line."""
-    app.command("watch-containers")(watch_containers)
-    app.command("quarantine")(quarantine)
-    app.command("open-snapshot")(open_snapshot_file)
-    app.command("advisories")(make_advisories)
+    app.command("watch-containers", rich_help_panel=Panel.CONTAIN)(watch_containers)
+    app.command("quarantine", rich_help_panel=Panel.CONTAIN)(quarantine)
+    app.command("open-snapshot", rich_help_panel=Panel.CONTAIN)(open_snapshot_file)
+    app.command("advisories", rich_help_panel=Panel.CONTAIN)(make_advisories)
 
 
 def watch_containers(
     author: Annotated[str, typer.Option("--as", help="Author that reports; registered with the role agent.")] = WATCHER,
 ) -> None:
-    """Watch what runs: calls that are not allowed are cut off, flagged releases that are unwell are rolled back."""
+    """Watch what runs, and cut off what is not allowed.
+
+    Calls that are not allowed are cut off, flagged releases that are unwell are rolled back.
+    """
     import signal
 
     from tenuto.clock import SystemClock
@@ -68,7 +72,10 @@ def quarantine(
     container: Annotated[str, typer.Argument(help="Name of the container, as podman has it, or its service's.")],
     author: Annotated[str, typer.Option("--as", help="Author that reports; registered with the role agent.")] = RESPONDER,
 ) -> None:
-    """Cut a running container off, keep all of it for the investigator, and end it; the release before it comes back."""
+    """Cut a running container off, keep all of it, and end it.
+
+    What is kept is for the investigator; the release before it comes back.
+    """
     from tenuto.clock import SystemClock
     from tenuto.errors import NotConfigured
     from tenuto.settings import load_settings
@@ -94,7 +101,10 @@ def open_snapshot_file(
     key: Annotated[Path, typer.Option("--key", help="File with the investigator's X25519 private key, 64 hex digits.")],
     folder: Annotated[Path, typer.Option("--into", help="An existing folder for what is in it.")],
 ) -> None:
-    """Decrypt a snapshot for an investigation; prints what is in it."""
+    """Decrypt a snapshot for an investigation.
+
+    Prints what is in it.
+    """
     from .quarantine import read_investigator
     from .snapshot import open_snapshot
 
@@ -105,7 +115,10 @@ def open_snapshot_file(
 def make_advisories(
     file: Annotated[Path, typer.Argument(help="JSON list of advisories.")],
 ) -> None:
-    """Make the scanner's vulnerability database of the container site from advisories."""
+    """Make the scanner's database from advisories.
+
+    It is the vulnerability database of the container site.
+    """
     from tenuto.clock import SystemClock
     from tenuto.settings import load_settings
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 AUTHOR = "state-store"
 SOFTWARE = "tenuto-state"
-state = typer.Typer(help="Keep the state of infrastructure: versions, locks, an access log, sealed at rest.", no_args_is_help=True)
+state = typer.Typer(help="Keep the state of infrastructure, versioned and sealed.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the state.")]
 Person = Annotated[str, typer.Option("--as", help="Who comes; the token is in the key folder.")]

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 if TYPE_CHECKING:
     from tenuto.settings import Settings
@@ -21,7 +22,7 @@ SERVERS = ("git", "cloud", "registry", "deploy")
 
 def add_commands(app: typer.Typer) -> None:
     """Add `tool-server`."""
-    app.command("tool-server")(tool_server)
+    app.command("tool-server", rich_help_panel=Panel.AGENTS)(tool_server)
 
 
 def tool_server(
@@ -31,7 +32,10 @@ def tool_server(
         bool, typer.Option("--describe", help="Print what the server offers, with the digest that pins it, and end.")
     ] = False,
 ) -> None:
-    """Serve an agent's tools over MCP on standard input and output; each call must name its start on record."""
+    """Serve an agent's tools over MCP.
+
+    On standard input and output; each call must name its start on record.
+    """
     from tenuto.errors import NotConfigured
     from tenuto.settings import load_settings
     from tenuto.wiring import open_admission

@@ -13,15 +13,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from ..errors import TenutoError
+from .panels import ByErrand
 
 GROUP = "tenuto.commands"
 USAGE, NOT_INTACT = 2, 3
 
 
 def build() -> typer.Typer:
-    """Return the whole command line: the commands of every installed package, in the order of their names."""
+    """Return the whole command line: the commands of every installed package, by errand."""
     app = typer.Typer(
         name="tenuto",
+        cls=ByErrand,
         help="Holds AI agents to account: every decision, tool call and approval on a signed, verifiable record.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -9,5 +9,5 @@ from . import demo, hold, kafka, keys, passkeys, processes, purge, reconcile, re
 
 def add_commands(app: typer.Typer) -> None:
     """Add init, key, passkey, reviewer, hold, purge, reconcile, retention, kafka, tiles, the processes, up, status and demo."""
-    for part in (keys, passkeys, reviewers, hold, purge, reconcile, retention, kafka, tiles, up, status, processes, demo):
+    for part in (demo, keys, up, status, passkeys, reviewers, hold, purge, reconcile, retention, kafka, tiles, processes):
         part.add_commands(app)

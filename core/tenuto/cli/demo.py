@@ -17,6 +17,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
+from .panels import Panel
 from .status import console_address
 from .up import OPERATIONS, own_people, say, start_road
 
@@ -45,7 +46,7 @@ ASK_AGAIN_SECONDS, HEARD_SECONDS_MAX = 0.05, 10.0
 
 def add_commands(app: typer.Typer) -> None:
     """Add `demo`."""
-    app.command("demo")(demo)
+    app.command("demo", rich_help_panel=Panel.START)(demo)
 
 
 def demo(
@@ -59,7 +60,10 @@ def demo(
     attacks: Annotated[bool, typer.Option(help="Let the red team attack the system once the run has ended.")] = True,
     port: Annotated[int | None, typer.Option(help="Port of the console; TENUTO_CONSOLE_PORT or 8501 by default.")] = None,
 ) -> None:
-    """Take a pull request through the three agents to production, attack the system, and verify what is on record."""
+    """Take a pull request to production, attack, and verify.
+
+    The three agents take it there, the red team attacks the system, and what is on record is verified.
+    """
     from ..embedded.child import demand_free
     from ..supervising import Platform
 

@@ -8,6 +8,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..holding import Holds
@@ -20,11 +21,11 @@ Custodian = Annotated[str, typer.Option("--as", help="The custodian, or root, wh
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `hold`."""
-    holds = typer.Typer(help="Place, lift and list legal holds, which beat every purge and retention.", no_args_is_help=True)
+    holds = typer.Typer(help="Place, lift and list legal holds.", no_args_is_help=True)
     holds.command("place")(place)
     holds.command("lift")(lift)
     holds.command("list")(list_holds)
-    app.add_typer(holds, name="hold")
+    app.add_typer(holds, name="hold", rich_help_panel=Panel.OPERATE)
 
 
 def place(

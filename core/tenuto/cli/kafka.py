@@ -13,6 +13,7 @@ import typer
 from ..errors import NotConfigured
 from ..settings import EVENTS_TOPIC, load_settings
 from .keys import current_keyring
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..adapters.kafka import KafkaBus
@@ -23,11 +24,11 @@ NOT_AS_WANTED = 1
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `kafka`."""
-    kafka = typer.Typer(help="Make the accounts, rights and topics of a Kafka that knows its clients.", no_args_is_help=True)
+    kafka = typer.Typer(help="Make the accounts, rights and topics of Kafka.", no_args_is_help=True)
     kafka.command("acls")(acls)
     kafka.command("account")(account)
     kafka.command("topics")(topics)
-    app.add_typer(kafka, name="kafka")
+    app.add_typer(kafka, name="kafka", rich_help_panel=Panel.OPERATE)
 
 
 def acls(

@@ -9,6 +9,7 @@ import typer
 from ..errors import NotConfigured
 from ..settings import load_settings
 from . import epoch
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..keyring import Keyring
@@ -26,20 +27,23 @@ Author = Annotated[str, typer.Argument(help="Name of the author, such as code-re
 
 def add_commands(app: typer.Typer) -> None:
     """Add `init` and the group `key`."""
-    app.command("init")(init)
+    app.command("init", rich_help_panel=Panel.START)(init)
     keys = typer.Typer(help="Register, rotate, revoke and list the keys of authors.", no_args_is_help=True)
     keys.command("add")(add)
     keys.command("rotate")(rotate)
     keys.command("revoke")(revoke)
     keys.command("list")(list_keys)
     epoch.add_commands(keys)
-    app.add_typer(keys, name="key")
+    app.add_typer(keys, name="key", rich_help_panel=Panel.PEOPLE)
 
 
 def init(
     origin: Annotated[str, typer.Option(help="Name of the log, such as example.com/payments.")] = "localhost/tenuto",
 ) -> None:
-    """Make the root of trust of a new log: root, log, witness, storage and epoch keys, and the public trust file."""
+    """Make the root of trust of a new log.
+
+    That is the root, log, witness, storage and epoch keys, and the public trust file.
+    """
     from ..founding import found
 
     settings = load_settings()

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..approvals import Approvals
@@ -34,7 +35,7 @@ def add_commands(app: typer.Typer) -> None:
     group.command("list")(list_passkeys)
     group.command("enrol")(enrol)
     group.command("revoke")(revoke)
-    app.add_typer(group, name="passkey")
+    app.add_typer(group, name="passkey", rich_help_panel=Panel.PEOPLE)
 
 
 def list_passkeys() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from ..settings import Settings, load_settings
 from ..telemetry import Telemetry
+from .panels import Panel
 
 INGEST_IDLE_SECONDS = 0.005
 DELIVERY_IDLE_SECONDS = 0.05
@@ -19,7 +20,7 @@ WITNESS_PORT = 8502
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
     for command in (ingest, seal, witness, deliver, route):
-        app.command()(command)
+        app.command(rich_help_panel=Panel.PARTS)(command)
 
 
 def ingest(
@@ -27,7 +28,9 @@ def ingest(
         list[int] | None, typer.Option(help="A partition of the events topic to serve, repeatable; by default all of them.")
     ] = None,
 ) -> None:
-    """Take records from Kafka, judge them and append them to the ledger, until SIGTERM: the one door in.
+    """Judge records and append them to the ledger.
+
+    They come from Kafka, until SIGTERM; this is the one door in.
 
     Several such processes may run side by side, each with its own partitions.
     """
@@ -42,7 +45,10 @@ def ingest(
 
 
 def seal() -> None:
-    """Sign checkpoints over what was appended, publish tiles and ask the witnesses, until SIGTERM."""
+    """Sign checkpoints over what was appended.
+
+    Publish tiles and ask the witnesses, until SIGTERM.
+    """
     from ..running import run_until, stop_flag
     from ..wiring import open_sealer
 
@@ -60,7 +66,10 @@ def seal() -> None:
 def witness(
     port: Annotated[int, typer.Option(help="Port to listen on, on this machine's loopback.")] = WITNESS_PORT,
 ) -> None:
-    """Cosign the checkpoints of this home's log as a witness (C2SP tlog-witness), until SIGTERM."""
+    """Cosign the checkpoints of this home's log as a witness.
+
+    It speaks C2SP tlog-witness, until SIGTERM.
+    """
     from ..running import stop_flag
     from ..wiring import open_witness
 
@@ -72,7 +81,10 @@ def witness(
 
 
 def deliver() -> None:
-    """Carry receipts and messages from the ledger to the inboxes, each with its proof, until SIGTERM."""
+    """Carry receipts and messages to the inboxes.
+
+    They come from the ledger, each with its proof, until SIGTERM.
+    """
     from ..running import run_until, stop_flag
     from ..wiring import open_delivery
 
@@ -83,7 +95,10 @@ def deliver() -> None:
 
 
 def route() -> None:
-    """Give each request to a reviewer who may have it and has room, and draw for second looks, until SIGTERM."""
+    """Give each request to a reviewer, and draw second looks.
+
+    To one who may have it and has room, until SIGTERM.
+    """
     from ..clock import SystemClock
     from ..router import AUTHOR, SOFTWARE, Router
     from ..running import run_until, stop_flag

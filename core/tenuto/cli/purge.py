@@ -11,6 +11,7 @@ import typer
 from ..errors import NotConfigured
 from ..events.record import PurgeReason
 from ..settings import load_settings
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..purging import Applied, Asked, Purging
@@ -26,11 +27,11 @@ Initiator = Annotated[str | None, typer.Option(help="The person behind it, who m
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `purge`."""
-    group = typer.Typer(help="Make payloads unreadable for ever, with people's agreement.", no_args_is_help=True)
+    group = typer.Typer(help="Make payloads unreadable for ever, as people agreed.", no_args_is_help=True)
     group.command("request")(request)
     group.command("apply")(apply)
     group.command("run")(run)
-    app.add_typer(group, name="purge")
+    app.add_typer(group, name="purge", rich_help_panel=Panel.OPERATE)
 
 
 def request(

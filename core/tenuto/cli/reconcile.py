@@ -8,6 +8,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..outcomes import Lost, Outcomes
@@ -18,7 +19,7 @@ OUTCOMES = ("done", "not_done", "mended")
 
 def add_commands(app: typer.Typer) -> None:
     """Add `reconcile`."""
-    app.command("reconcile")(reconcile)
+    app.command("reconcile", rich_help_panel=Panel.CONTAIN)(reconcile)
 
 
 def reconcile(
@@ -27,7 +28,9 @@ def reconcile(
     reason: Annotated[str, typer.Option(help="How you found out, in words; it is encrypted like every payload.")] = "",
     author: Annotated[str | None, typer.Option("--as", help="The reviewer whose key is in the home.", metavar="AUTHOR")] = None,
 ) -> None:
-    """List the calls whose outcome nobody knows, or say of one how it ended, after you have looked.
+    """List calls of unknown outcome, or say how one ended.
+
+    You say it after you have looked.
 
     Until then the agent does not begin the same tool on the same resource again. A reviewer says it, who does not answer
     for that agent.

@@ -15,6 +15,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..retention import Partition, Retention, Verdict
@@ -32,7 +33,7 @@ def add_commands(app: typer.Typer) -> None:
     group = typer.Typer(help="Archive and drop old events, and make room for new ones.", no_args_is_help=True)
     for command in (plan, apply, prepare):
         group.command(command.__name__)(command)
-    app.add_typer(group, name="retention")
+    app.add_typer(group, name="retention", rich_help_panel=Panel.OPERATE)
 
 
 def plan(older_than: Age) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
+from .panels import Panel
 
 if TYPE_CHECKING:
     from ..approvals.desk import Desk
@@ -30,14 +31,14 @@ Identity = Annotated[str, typer.Argument(help="The login's identity: 64 hex digi
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `reviewer`."""
-    group = typer.Typer(help="Enrol reviewers, limit them, say who logs in as whom, and list them.", no_args_is_help=True)
+    group = typer.Typer(help="Enrol, limit and list reviewers; say who logs in as whom.", no_args_is_help=True)
     group.command("enrol")(enrol)
     group.command("limit")(limit)
     group.command("bind")(bind)
     group.command("unbind")(unbind)
     group.command("identity")(identity)
     group.command("list")(list_reviewers)
-    app.add_typer(group, name="reviewer")
+    app.add_typer(group, name="reviewer", rich_help_panel=Panel.PEOPLE)
 
 
 def enrol(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..settings import Settings, load_settings
+from .panels import Panel
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,11 +33,11 @@ LOSS_KINDS = ("record.lost", "record.unaccounted", "record.gap", "record.spooled
 
 def add_commands(app: typer.Typer) -> None:
     """Add `status`."""
-    app.command("status")(status)
+    app.command("status", rich_help_panel=Panel.START)(status)
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False) -> None:
-    """Show where everything is and how far each stage is behind the ledger."""
+    """Show where everything is, and what lags behind the ledger."""
     found = facts(load_settings())
     if as_json:
         typer.echo(json.dumps(found, indent=2, sort_keys=True))

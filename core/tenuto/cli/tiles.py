@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from ..settings import load_settings
+from .panels import Panel
 
 WITHHELD = 3
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `tiles`."""
-    group = typer.Typer(help="Make the published folder again, or compare it with a witness.", no_args_is_help=True)
+    group = typer.Typer(help="Make the published folder again, or hold it to a witness.", no_args_is_help=True)
     group.command("rebuild")(rebuild)
     group.command("compare")(compare)
-    app.add_typer(group, name="tiles")
+    app.add_typer(group, name="tiles", rich_help_panel=Panel.OPERATE)
 
 
 def rebuild(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..settings import load_settings
+from .panels import Panel
 from .status import console_address, without_password
 
 if TYPE_CHECKING:
@@ -26,14 +27,17 @@ OPERATIONS = "operations"
 
 def add_commands(app: typer.Typer) -> None:
     """Add `up`."""
-    app.command("up")(up)
+    app.command("up", rich_help_panel=Panel.START)(up)
 
 
 def up(
     origin: Annotated[str, typer.Option(help="Name of the log, used when it is founded now.")] = "localhost/tenuto",
     database_only: Annotated[bool, typer.Option("--database-only", help="Start the stores and no process.")] = False,
 ) -> None:
-    """Run the whole road on this machine until Ctrl-C: stores, ingest, seal, witness, deliver, project, watch, route, console."""
+    """Run the whole road on this machine until Ctrl-C.
+
+    That is the stores, ingest, seal, witness, deliver, project, watch, route and console.
+    """
     from ..running import stop_flag
     from ..supervising import Platform
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 
 import typer
+from tenuto.cli.panels import Panel
 
 IDLE_SECONDS = 0.25
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add watch to the `tenuto` command."""
-    app.command()(watch)
+    app.command(rich_help_panel=Panel.PARTS)(watch)
 
 
 def watch() -> None:
-    """Look for anomalies in what agents do and say until SIGTERM, and raise each as a signed alert, once."""
+    """Look for anomalies in what agents do and say.
+
+    Each is raised as a signed alert, once, until SIGTERM.
+    """
     verify_detect_extra()
     from tenuto.clock import SystemClock
     from tenuto.running import run_until, stop_flag

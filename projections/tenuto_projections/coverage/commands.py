@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from tenuto.cli.panels import Panel
 
 from .. import commands as shared
 
@@ -17,13 +18,15 @@ STYLES = {"broken": "bold red", "held": "green", "working": "cyan", "stale": "ye
 
 def add_commands(app: typer.Typer) -> None:
     """Add `coverage`."""
-    app.command("coverage")(coverage)
+    app.command("coverage", rich_help_panel=Panel.PROVE)(coverage)
 
 
 def coverage(
     days: Annotated[int, typer.Option(help="How many days old evidence may be.", min=1, max=3650)] = 30,
 ) -> None:
-    """Compute from the verified ledger which threats, mitigations, rules and chains are covered, and the risk that is left.
+    """Compute which threats are covered, and the risk left.
+
+    From the verified ledger: threats, mitigations, rules and chains.
 
     Exit code 0 when no attack on record reached its goal, 1 when one did, 3 when the log is not what it claims to be.
     """

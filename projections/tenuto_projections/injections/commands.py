@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 from .. import commands as shared
 
@@ -32,10 +33,10 @@ class Form(StrEnum):
 
 def add_commands(app: typer.Typer) -> None:
     """Add the group `report`."""
-    group = typer.Typer(help="Reports from the verified log, for people who do not watch the console.", no_args_is_help=True)
+    group = typer.Typer(help="Reports for people who do not watch the console.", no_args_is_help=True)
     group.callback()(lambda: None)
     group.command("injections")(injections)
-    app.add_typer(group, name="report")
+    app.add_typer(group, name="report", rich_help_panel=Panel.PROVE)
 
 
 def injections(

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 from .. import commands as shared
 
@@ -21,7 +22,7 @@ FOLDER, STATUS = "notify", "status.json"
 
 def add_commands(app: typer.Typer) -> None:
     """Add notify to the `tenuto` command."""
-    app.command()(notify)
+    app.command(rich_help_panel=Panel.REVIEW)(notify)
 
 
 def notify(
@@ -29,7 +30,10 @@ def notify(
         str | None, typer.Option("--try", help="Send one trial letter to this person on each of its channels, and end.")
     ] = None,
 ) -> None:
-    """Tell people by webhook, Slack or e-mail that the console waits for them, until SIGTERM; needs TENUTO_NOTIFY."""
+    """Tell people that the console waits for them.
+
+    By webhook, Slack or e-mail, until SIGTERM; needs TENUTO_NOTIFY.
+    """
     with shared._sentences():
         settings = shared._settings()
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tenuto.cli.panels import Panel
 
 from .. import commands as shared
 
@@ -32,7 +33,7 @@ class FormatName(StrEnum):
 
 def add_commands(app: typer.Typer) -> None:
     """Add export to the `tenuto` command."""
-    app.command()(export)
+    app.command(rich_help_panel=Panel.PROVE)(export)
 
 
 def export(
@@ -49,7 +50,10 @@ def export(
         bool, typer.Option("--payloads", help="With prompts, diffs and results in it; such copies outlive a purge.")
     ] = False,
 ) -> None:
-    """Export verified events, in order, each once in a file and at least once over syslog; go on where it ended."""
+    """Export verified events to files, pipes and syslog.
+
+    In order, each once in a file and at least once over syslog; it goes on where it ended.
+    """
     import signal
     from threading import Event as Flag
 
