@@ -1,4 +1,4 @@
-"""A log without an end, made as it is read: what would otherwise be gigabytes before the first measurement.
+"""A log without an end, made as it is read, or read from where it was made before (`prepared`).
 
 Twelve sessions of three authors speak in turns, 64 decisions with small payloads under one signature each. Every session
 ends after some thousands of events and is followed by another, as processes come and go.
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from itertools import count, cycle
-from typing import Any, Self
+from typing import Any, NamedTuple, Protocol, Self
 from uuid import UUID
 
 from nacl import bindings
@@ -25,7 +25,7 @@ from tenuto.sheaf import SHEAF_HEADERS_MAX
 from tenuto.signing import SeedSigner
 from tenuto.trust import Trust
 
-from .authors import AGENTS, SESSIONS_OF_AGENT, Author, Written, founding
+from .authors import AGENTS, SESSIONS_OF_AGENT, Author, founding
 
 ORIGIN = "localhost/endless"
 SHEAVES_OF_SESSION = 128
@@ -40,19 +40,34 @@ TRUST = Trust(
 )  # fmt: skip
 
 
+class Made(NamedTuple):
+    """One record and the key under which it is published."""
+
+    key: bytes
+    record: bytes
+
+
+class Records(Protocol):
+    """Where the records of such a log come from."""
+
+    def take(self, events: int) -> Sequence[Made]:
+        """Return the next ones, never the same twice."""
+        ...
+
+
 class Endless:
-    """The records of such a log, one after another, never the same ones twice."""
+    """The records of such a log, signed as they are asked for (`Records`)."""
 
     def __init__(self) -> None:
         """Begin with the founding: the root lets the authors in."""
-        self._made = deque[Written](founding(self._author(ROOT), SIGNERS))
+        self._written = deque(founding(self._author(ROOT), SIGNERS))
         self._turns = cycle([self._lives(SIGNERS[name]) for name in AGENTS for _ in range(SESSIONS_OF_AGENT)])
 
-    def take(self, events: int) -> list[Written]:
+    def take(self, events: int) -> list[Made]:
         """Return the next ones."""
-        while len(self._made) < events:
-            self._made += next(next(self._turns))
-        return [self._made.popleft() for _ in range(events)]
+        while len(self._written) < events:
+            self._written += next(next(self._turns))
+        return [Made(one.key, one.record) for one in (self._written.popleft() for _ in range(events))]
 
     @staticmethod
     def _author(signer: SeedSigner) -> Author:
@@ -70,9 +85,9 @@ class Endless:
 class EndlessTopic:
     """`tenuto.bus.Bus` with one topic of one partition, which brings an endless log, and inboxes that keep nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Records) -> None:
         """At the first record."""
-        self._log, self._offset, self._places = Endless(), 0, count()
+        self._records, self._offset, self._places = records, 0, count()
 
     def partitions(self, topic: str) -> int:
         """One."""
@@ -108,7 +123,7 @@ class EndlessTopic:
 
     def poll(self, max_records: int, timeout_ms: int) -> list[BusRecord]:
         """Return the next records."""
-        made = self._log.take(max_records)
+        made = self._records.take(max_records)
         first, self._offset = self._offset, self._offset + len(made)
         return [BusRecord("tenuto.events", 0, first + n, one.key, one.record, (), 0) for n, one in enumerate(made)]
 
@@ -180,9 +195,9 @@ class ForgettingStore:
 class EndlessLedger:
     """`tenuto.ledger.LedgerReader` over an endless log, of which it holds the newest slice."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Records) -> None:
         """Empty; `grow` first."""
-        self._log, self._clock = Endless(), SystemClock()
+        self._records, self._clock = records, SystemClock()
         self._slice: list[Recorded] = []
         self._first, self._frontier = 0, Frontier()
 
@@ -194,7 +209,7 @@ class EndlessLedger:
     def grow(self, events: int) -> list[Recorded]:
         """Forget the slice, make the next one of so many events, and return it."""
         self._first, now = self.size, self._clock.now()
-        made = enumerate(self._log.take(events), start=self._first)
+        made = enumerate(self._records.take(events), start=self._first)
         self._slice = [Recorded(position, now, parse(one.record).state) for position, one in made]
         self._frontier = self._frontier.extend(leaf_hashes(one.entry for one in self._slice))
         return self._slice

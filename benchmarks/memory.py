@@ -1,7 +1,8 @@
 """What memory does over millions of events: `python -m benchmarks.run --memory`. Each part in a process of its own.
 
-Nobody waits here for a broker or a disk: records are made as they are read (`endless`), and what is written is forgotten. What
-a part keeps is then its own. A part that is flat keeps as much after the last event as after the first tenth.
+Nobody waits here for a broker or a database: the records were made before (`prepared`), every part reads the same ones, and what
+ingest and delivery write is forgotten. What a part keeps is then its own. A part that is flat keeps as much after the last event as
+after the first tenth.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from tenuto.sealing import Sealer
 from tenuto.verification import LogWalk
 from tenuto_projections.running import all_projections
 
-from .endless import EPOCH_SECRET, LOG, ORIGIN, SIGNERS, TRUST, EndlessLedger, EndlessTopic, ForgettingStore
+from .endless import EPOCH_SECRET, LOG, ORIGIN, SIGNERS, TRUST, EndlessLedger, EndlessTopic, ForgettingStore, Records
+from .prepared import Prepared, prepare
 
 EVENTS = 5_000_000
 SLICE_EVENTS = 16_384
@@ -42,7 +44,7 @@ Steps = Iterator[int]
 """Does a piece of work each time it is asked, and says how many events that was."""
 
 
-def ingest(stack: ExitStack) -> Steps:
+def ingest(stack: ExitStack, records: Records) -> Steps:
     """The one door in: records with payloads, in sheaves, decoded, verified, opened, judged and handed to the store."""
     store, pool = ForgettingStore(), stack.enter_context(ThreadPoolExecutor(2))
     judge = Judge(
@@ -50,25 +52,25 @@ def ingest(stack: ExitStack) -> Steps:
         testimony=Testimony(SIGNERS["ingest"], ORIGIN, new_uuid7),
     )
     share = ("tenuto.events", None)
-    door = Ingest(EndlessTopic(), store, judge=judge, root_public_key=TRUST.root, clock=SystemClock(), share=share)
+    door = Ingest(EndlessTopic(records), store, judge=judge, root_public_key=TRUST.root, clock=SystemClock(), share=share)
     while True:
         yield door.step()
 
 
-def verify(stack: ExitStack) -> Steps:
+def verify(stack: ExitStack, records: Records) -> Steps:
     """The one door out without payloads, as detectors, gates and delivery have it: steps 1 to 4 and 6."""
-    ledger, walk = EndlessLedger(), LogWalk(origin=ORIGIN, root_public_key=TRUST.root)
+    ledger, walk = EndlessLedger(records), LogWalk(origin=ORIGIN, root_public_key=TRUST.root)
     pool = stack.enter_context(ThreadPoolExecutor(2))
     while True:
         yield len(walk.take(ledger.grow(500), pool))
 
 
-def delivery(stack: ExitStack) -> Steps:
+def delivery(stack: ExitStack, records: Records) -> Steps:
     """A follower behind signed checkpoints, and for every event a receipt with its proof; tiles are written as a sealer does."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tenuto-memory-")))
-    ledger, tiles, frontier = EndlessLedger(), TileFolder(folder), Frontier()
+    ledger, tiles, frontier = EndlessLedger(records), TileFolder(folder), Frontier()
     follower = Follower(ledger, CheckpointFile(folder), TRUST)
-    door = Delivery(follower=follower, bus=EndlessTopic(), reader=ledger, hashes=tiles, storage_key=KeyTree.whole(bytes(32)))
+    door = Delivery(follower=follower, bus=EndlessTopic(records), reader=ledger, hashes=tiles, storage_key=KeyTree.whole(bytes(32)))
     while True:
         entries = [one.entry for one in ledger.grow(SLICE_EVENTS)]
         tiles.apply(tiles.extension(frontier.size, entries))
@@ -78,10 +80,10 @@ def delivery(stack: ExitStack) -> Steps:
         yield len(entries)
 
 
-def sealer(stack: ExitStack) -> Steps:
+def sealer(stack: ExitStack, records: Records) -> Steps:
     """What signs the log: reads, folds, stages and applies tiles, signs a checkpoint for each slice."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tenuto-memory-")))
-    ledger, clock = EndlessLedger(), SystemClock()
+    ledger, clock = EndlessLedger(records), SystemClock()
     door = stack.enter_context(
         Sealer(reader=ledger, tiles=TileFolder(folder / "log"), state=folder / "state", signer=LOG, origin=ORIGIN, clock=clock)
     )
@@ -92,9 +94,9 @@ def sealer(stack: ExitStack) -> Steps:
         yield published.events
 
 
-def projections(stack: ExitStack) -> Steps:
+def projections(stack: ExitStack, records: Records) -> Steps:
     """What all read models keep in the projector's memory, beside what they write into their tables."""
-    ledger, walk, models = EndlessLedger(), LogWalk(origin=ORIGIN, root_public_key=TRUST.root), all_projections()
+    ledger, walk, models = EndlessLedger(records), LogWalk(origin=ORIGIN, root_public_key=TRUST.root), all_projections()
     pool = stack.enter_context(ThreadPoolExecutor(2))
     while True:
         page = walk.take(ledger.grow(500), pool)
@@ -103,18 +105,17 @@ def projections(stack: ExitStack) -> Steps:
         yield len(page)
 
 
-PARTS: dict[str, tuple[Callable[[ExitStack], Steps], int]] = {
-    "ingest": (ingest, 1), "verify": (verify, 1), "projections": (projections, 1), "delivery": (delivery, 10), "sealer": (sealer, 10),
+PARTS: dict[str, Callable[[ExitStack, Records], Steps]] = {
+    "sealer": sealer, "verify": verify, "projections": projections, "ingest": ingest, "delivery": delivery,
 }  # fmt: skip
-"""Each part, and which fraction of the events it is given: delivery and sealer write all of them to the disk as they go."""
+"""Each part that is measured, the one that takes longest at the end."""
 
 
-def measure(part: str, events: int) -> list[tuple[int, float]]:
-    """Carry so many events in this process; returns SAMPLES pairs of events carried and resident MiB."""
-    made, fraction = PARTS[part]
-    events, done, samples = events // fraction, 0, list[tuple[int, float]]()
+def measure(part: str, events: int, file: Path) -> list[tuple[int, float]]:
+    """Carry so many events of a prepared log in this process; returns SAMPLES pairs of events carried and resident MiB."""
+    done, samples = 0, list[tuple[int, float]]()
     with ExitStack() as stack:
-        steps = made(stack)
+        steps = PARTS[part](stack, stack.enter_context(Prepared(file)))
         while len(samples) < SAMPLES:
             while done < events * (len(samples) + 1) // SAMPLES:
                 done += next(steps)
@@ -131,11 +132,15 @@ def resident() -> float:
 
 
 def measure_all(events: int) -> dict[str, list[tuple[int, float]]]:
-    """Measure every part, one after another, each in a process of its own."""
+    """Measure every part, one after another, each in a process of its own, over one log. Raises NoRoomToMeasure."""
     found = {}
-    for part in PARTS:
-        command = [sys.executable, "-m", "benchmarks.memory", part, str(events)]
-        found[part] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    with tempfile.TemporaryDirectory(prefix="tenuto-memory-") as folder:
+        file = Path(folder) / "records"
+        print(f"making {events:,} records", file=sys.stderr)
+        prepare(file, events)
+        for part in PARTS:
+            command = [sys.executable, "-m", "benchmarks.memory", part, str(events), str(file)]
+            found[part] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return found
 
 
@@ -150,4 +155,7 @@ def table(found: dict[str, list[tuple[int, float]]]) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
+    if sys.argv[1] == "records":
+        prepare(Path(sys.argv[3]), int(sys.argv[2]))
+    else:
+        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))))

@@ -72,7 +72,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Fewer events and rounds, under a minute; too few for reading ahead to show.")
-    parser.add_argument("--memory", action="store_true", help="Measure what memory does instead, over millions of events; half an hour.")
+    parser.add_argument("--memory", action="store_true", help="Measure what memory does instead, over millions of events; three quarters of an hour.")
     parser.add_argument("--events", type=int, default=memory.EVENTS, help="With --memory: how many.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="Write the figures there as well.")
     parser.add_argument("--seed", type=int, default=1, help="Orders the arms.")
