@@ -7,7 +7,6 @@ keys go as soon as nothing is under way any more that ingest still has to open.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,13 +16,13 @@ from pathlib import Path
 import msgspec
 
 from .adapters import keyfiles
+from .adapters.keyfiles import shred
 from .adapters.postgres import PostgresReader
 from .bus import Bus
 from .envelope import parse
 from .errors import Busy, NotConfigured, Refused
 from .events import KeyEpochDestroyed, KeyEpochOpened, SessionClosed, SessionOpened
 from .following import Follower
-from .log.durable import flush_folder
 from .recorder import Recorder
 from .trust import TRUST_FILE, load_trust
 
@@ -140,24 +139,3 @@ def _epoch_of(record: bytes) -> int | None:
     except Refused:
         return None
     return envelope.epoch if envelope.sealed is not None else None
-
-
-def shred(path: Path) -> bool:
-    """Overwrite and remove a key file; return whether there was one. The overwriting is a best effort, as everywhere.
-
-    May be repeated after a crash at any point. The key loses its name first, so that nobody ever reads half of one, and what an
-    earlier attempt left is removed as well.
-    """
-    dying = path.with_name(f"{path.name}.destroyed")
-    there = path.exists()
-    if there:
-        path.replace(dying)  # onto what an earlier attempt left, if anything: that was overwritten or is of the same key
-        flush_folder(path.parent)
-    if dying.exists():
-        with dying.open("r+b") as file:
-            file.write(bytes(os.fstat(file.fileno()).st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        dying.unlink()
-        flush_folder(path.parent)
-    return there

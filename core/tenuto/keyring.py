@@ -33,7 +33,8 @@ _AGENT = _GATE | _MESSAGES | frozenset({
 
 ENTITLED: Mapping[str, frozenset[str]] = {
     "root": _OWN
-    | {"key.registered", "key.epoch_opened", "key.epoch_destroyed", "policy.changed", "reviewer.enrolled", "reviewer.limited"}
+    | {"key.registered", "key.epoch_opened", "key.epoch_destroyed", "key.storage_renewed"}
+    | {"policy.changed", "reviewer.enrolled", "reviewer.limited"}
     | {"passkey.enrolled", "passkey.revoked", "reviewer.bound", "reviewer.unbound", "retention.applied"}
     | _HOLDS,
     "agent": _OWN | _AGENT,

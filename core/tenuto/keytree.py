@@ -11,12 +11,14 @@ The path comes from the signed header, never from a column of the database: nobo
 by changing a row, and a payload that was written twice (a transaction that failed, a backup) was wrapped under the same
 key. It takes 2^64 hashes to write a payload whose path is that of somebody else's.
 
+A tree that bears no more holes is followed by a fresh one: see `keystock.py`.
+
 See docs/decisions/0018-a-storage-key-with-holes.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2s
 from itertools import pairwise
 from typing import Protocol
@@ -47,14 +49,18 @@ class KeyDestroyed(Refused):
 
 
 class StorageKey(Protocol):
-    """Where the wrapping keys come from: a `KeyTree`, or the file that holds one."""
+    """Where the wrapping keys come from: a `KeyTree`, a `KeyStock`, or the file that holds one."""
 
     def key_for(self, commit: bytes, purpose: bytes = WRAPPING) -> bytes:
         """Return the key (32 bytes) of the payload with this commitment; raises KeyDestroyed once it was cut out."""
         ...
 
-    def refresh(self) -> None:
-        """Forget what was read from a file that is another one now."""
+    def keys_for(self, commit: bytes, purpose: bytes = WRAPPING) -> Iterator[bytes]:
+        """Yield every key under which something of this payload may lie, that of `key_for` first; raises as that does."""
+        ...
+
+    def refresh(self, *, at_once: bool = False) -> None:
+        """Forget what was read from a file that is another one now; `at_once`, however short ago it was looked at."""
         ...
 
 
@@ -81,6 +87,14 @@ class KeyTree:
 
         Raises ValueError for what is too short to be a commitment.
         """
+        return blake2s(self.leaf(commit) + purpose).digest()
+
+    def keys_for(self, commit: bytes, purpose: bytes = WRAPPING) -> Iterator[bytes]:
+        """Yield the key of `key_for`, the only one."""
+        yield self.key_for(commit, purpose)
+
+    def leaf(self, commit: bytes) -> bytes:
+        """Return the leaf (32 bytes) from which all keys of a payload come; raises as `key_for` does."""
         if len(commit) < PATH_BYTES:
             path_of(commit)
         upper = commit[:_KEPT_BYTES]
@@ -89,12 +103,12 @@ class KeyTree:
         except KeyError:
             node = self._keep(upper)
         if node is None:
-            return blake2s(self._leaf(path_of(commit)) + purpose).digest()
+            return self._leaf(path_of(commit))
         for byte in commit[_KEPT_BYTES:PATH_BYTES]:
             node = blake2s(blake2s(node + _HIGH[byte]).digest() + _LOW[byte]).digest()
-        return blake2s(node + purpose).digest()
+        return node
 
-    def refresh(self) -> None:
+    def refresh(self, *, at_once: bool = False) -> None:
         """Nothing to do: a tree never changes."""
 
     def punctured(self, commits: Iterable[bytes]) -> KeyTree:
@@ -107,7 +121,7 @@ class KeyTree:
             gone.add(path)
             if len(gone) > PUNCTURES_MAX:
                 sentence = f"{PUNCTURES_MAX:,} payloads were cut out of this storage key, which is as many as it bears."
-                raise NotConfigured(sentence + " Nothing was purged. Renewing the key is not built yet; see decision 0018.")
+                raise NotConfigured(sentence + " Nothing was purged. Run `tenuto key storage renew`, then purge again.")
             depth = self._depth(nodes, path)
             node = nodes.pop(path[:depth])
             for place in range(depth, PATH_DIGITS):

@@ -182,12 +182,20 @@ def wrap_key(key: bytes, storage_key: StorageKey, commit: bytes) -> bytes:
 
 
 def unwrap_key(wrapped: bytes, storage_key: StorageKey, commit: bytes) -> bytes:
-    """The inverse of `wrap_key`; raises PayloadRefused for a foreign or altered key, KeyDestroyed after a purge."""
-    nonce, body, wrapping = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], storage_key.key_for(commit)
-    try:
-        return sodium.decrypt(body, commit, nonce, wrapping)
-    except (CryptoError, ValueError) as error:
-        raise PayloadRefused("The stored payload key was altered or wrapped under another storage key.") from error
+    """The inverse of `wrap_key`; raises PayloadRefused for a foreign or altered key, KeyDestroyed after a purge.
+
+    What does not open is tried again with the storage key as its file has it at this moment: it may just have been renewed.
+    """
+    nonce, body = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+    for again in (False, True):
+        if again:
+            storage_key.refresh(at_once=True)
+        for wrapping in storage_key.keys_for(commit):
+            try:
+                return sodium.decrypt(body, commit, nonce, wrapping)
+            except (CryptoError, ValueError):
+                continue
+    raise PayloadRefused("The stored payload key was altered or wrapped under another storage key.")
 
 
 def reseal(key: bytes, signing_public_key: bytes) -> bytes:

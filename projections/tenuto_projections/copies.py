@@ -10,6 +10,7 @@ equals the live one; in memory, where a replay rebuilds its own, nothing is seal
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def sealed(connection: Connection, verified: Verified, text: str | None) -> str 
         return text
     if key is None or commit is None:
         return None
+    key.refresh(at_once=True)  # the payload may have been opened under a key that is newer than the one remembered here
     try:
         secret = key.key_for(bytes.fromhex(commit), READ_MODEL)
     except KeyDestroyed:
@@ -67,13 +69,15 @@ def opened(connection: Connection, kept: str | None) -> str | None:
         return None
     try:
         context, data = bytes.fromhex(commit), b64decode(box, validate=True)
-        secret = key.key_for(context, READ_MODEL)
-        plain = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
-            data[_NONCE_BYTES:], context, data[:_NONCE_BYTES], secret
-        )
-        return shown(bytes(plain).decode("utf-8", "surrogatepass"))
+        for secret in key.keys_for(context, READ_MODEL):
+            with suppress(CryptoError):
+                plain = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(
+                    data[_NONCE_BYTES:], context, data[:_NONCE_BYTES], secret
+                )
+                return shown(bytes(plain).decode("utf-8", "surrogatepass"))
     except (KeyDestroyed, CryptoError, ValueError):
         return None
+    return None
 
 
 def _storage_key(connection: Connection) -> StorageKey | None:

@@ -43,6 +43,7 @@ SENTENCES: dict[str, str] = {
     "key.revoked": "The key {subject_key_id} of {subject} is revoked: {reason}.",
     "key.epoch_opened": "{author} opens epoch {epoch}: payloads are sealed to its key from here on.",
     "key.epoch_destroyed": "{author} destroyed the key of epoch {epoch}: what the bus still holds of it stays closed.",
+    "key.storage_renewed": "{author} renewed the storage key; {kept} payloads of before open as they did.",
     "run.started": "{author} starts the run {run} ({workflow}).",
     "run.finished": "{author} ends the run: {outcome}.",
     "decision.made": "{author} decides on {subject}: {verdict}, with the model {model} and {findings} findings.",

@@ -49,6 +49,7 @@ from tests.kafka.apache_kafka import ApacheKafka
 from tests.road import Road, answer
 
 SECRET, NEIGHBOUR, LATER = "sesame-0pen-XYZZY-4711-marker", "neighbour-PLUGH-0815-marker", "later-FROTZ-2342-marker"
+SECOND = "second-XYZZY-1147-marker"
 NAMED = "run-named-in-the-clear"
 PEOPLE = (
     Enrolment("pipeline", "pipeline", "team"), Enrolment("code-review", "agent", "team"),
@@ -208,24 +209,27 @@ def test_the_search_finds_every_spelling(tmp_path: Path) -> None:
 def test_no_copy_holds_what_was_purged_and_no_key_opens_it(
     road: Road, archived: EmbeddedPostgres, archive: Path, tmp_path: Path
 ) -> None:
-    gone, kept = tell(road, SECRET, NAMED), tell(road, NEIGHBOUR, "run-2")
+    gone, kept, second = tell(road, SECRET, NAMED), tell(road, NEIGHBOUR, "run-2"), tell(road, SECOND, "run-4")
     project(road)
-    assert titles(road, NAMED, "run-2") == [SECRET, NEIGHBOUR]
+    assert titles(road, NAMED, "run-2", "run-4") == [SECRET, NEIGHBOUR, SECOND]
     tenuto("export", "--to", str(tmp_path / "siem.jsonl"), "--format", "jsonl")
     before = dump(archived, tmp_path / "before.sql")
     purge(road, gone)
+    renew(road)
+    purge(road, second)
     rotate(road)
     later = tell(road, LATER, "run-3")
     project(road)
-    assert titles(road, NAMED, "run-2", "run-3") == [None, NEIGHBOUR, LATER]
+    assert titles(road, NAMED, "run-2", "run-3", "run-4") == [None, NEIGHBOUR, LATER, None]
     after = dump(archived, tmp_path / "after.sql")
     archive_everything(archived, archive)
     shown_as_purged(gone[0])
+    gone = (*gone, *second)
 
     segments = tmp_path / "kafka" / "data"
     copies = (before, after, archive, segments, road.settings.tiles, road.settings.spool, tmp_path / "siem.jsonl", road.settings.home)
     for copy in copies:
-        assert found_in(copy, SECRET) == set(), copy
+        assert found_in(copy, SECRET) | found_in(copy, SECOND) == set(), copy
     for copy in (before, after, archive, segments, road.settings.tiles):
         assert found_in(copy, NAMED), f"the search is blind in {copy}"
 
@@ -252,7 +256,8 @@ def purge(road: Road, places: tuple[int, int]) -> None:
     """By the commands, as a person does it."""
     asked = tenuto("purge", "request", *map(str, places), "--reason", "secret", "--why", "A password was pasted.").stdout
     name = re.findall(r"tenuto purge apply (\S+)", asked)[0]
-    request = next(one for one in road.events("keeper", ApprovalRequested) if isinstance(one, ApprovalRequested))
+    request = next(one for one in road.events("keeper", ApprovalRequested) if getattr(one, "approval", None) == name)
+    assert isinstance(request, ApprovalRequested)
     for reviewer in ("bob", "eve"):
         with road.recorder("console") as console, road.recorder(reviewer) as person:
             for event in answer(road, console, person, request):
@@ -261,6 +266,16 @@ def purge(road: Road, places: tuple[int, int]) -> None:
     assert "2 keys and 2 rows were destroyed" in said
     assert "epoch keys that exist (1)" in said
     assert "infrastructure received it" in said
+
+
+def renew(road: Road) -> None:
+    """The storage key that bore the first purge is destroyed, and nothing in the key folder is of it."""
+    folder = road.settings.keys
+    nodes = {line.split()[2] for line in (folder / keyfiles.STORAGE_KEY).read_text().splitlines() if line.startswith("node")}
+    assert "The storage key was renewed (number 1)" in tenuto("key", "storage", "renew").stdout
+    left = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert len(nodes) > 100
+    assert not any(node.encode() in left or bytes.fromhex(node) in left for node in nodes)
 
 
 def rotate(road: Road) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import pytest
 from nacl import bindings
 from tenuto.adapters import keyfiles
+from tenuto.adapters.keyfiles import shred
+from tenuto.adapters.keyrenewal import change, end
 from tenuto.adapters.keytreefile import KeyTreeFile, puncture
-from tenuto.epochs import shred
 from tenuto.founding import found, is_founded
 from tenuto.keytree import KeyDestroyed
 from tenuto.registering import register, rotate
@@ -62,6 +64,46 @@ class Puncturing(Work):
                 with pytest.raises(KeyDestroyed):
                     tree.key_for(commit)
         return sorted(file.name for file in self.keys.iterdir())
+
+
+class Renewing(Work):
+    """`tenuto key storage renew`, its second time: the key changes, what is late is kept, the key before is destroyed."""
+
+    GONE, KEPT, LATE, FRESH = (bytes([number]) * 32 for number in b"gklf")
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.keys = home / "keys"
+        keyfiles.create_folder(self.keys)
+        keyfiles.create_key(self.keys, keyfiles.STORAGE_KEY)
+        puncture(self.keys, [self.GONE])
+        self.change(1)
+        end(self.keys, [])
+        self.open = KeyTreeFile(self.keys)
+        self.before = {commit: self.open.key_for(commit) for commit in (self.KEPT, self.LATE)}
+
+    def change(self, covered: int) -> None:
+        change(self.keys, array("Q", [int.from_bytes(commit[:8], "big") for commit in (self.KEPT, self.GONE)]), covered)
+
+    def do(self) -> None:
+        if KeyTreeFile(self.keys).tree.past.renewal == 1:
+            self.change(2)
+        end(self.keys, [self.LATE, self.GONE])
+
+    def end(self) -> object:
+        self.open.refresh(at_once=True)
+        for tree in (self.open, KeyTreeFile(self.keys)):
+            for commit, key in self.before.items():
+                assert key in list(tree.keys_for(commit))
+            with pytest.raises(KeyDestroyed):
+                tree.key_for(self.GONE)
+        assert len(list(self.open.keys_for(self.FRESH))) == 1
+        puncture(self.keys, [self.KEPT, self.LATE])
+        for commit in (self.KEPT, self.LATE):
+            with pytest.raises(KeyDestroyed):
+                KeyTreeFile(self.keys).key_for(commit)
+        past = KeyTreeFile(self.keys).tree.past
+        return past.renewal, past.covered, sorted(file.name for file in self.keys.iterdir())
 
 
 class Shredding(Work):

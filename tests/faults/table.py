@@ -20,6 +20,14 @@ TABLE: dict[str, str] = {
         flush folder keys, flush keys/storage.key (deleted), flush keys/storage.key.new, rename to
         keys/storage.key
     """,
+    "renewing": """
+        flush folder keys, flush keys/storage-#.kept.new, flush keys/storage.key (deleted), flush
+        keys/storage.key.former.destroyed, flush keys/storage.key.new, rename to
+        keys/storage-#.kept, rename to keys/storage.key, rename to keys/storage.key.former, rename
+        to keys/storage.key.former.destroyed, unlink keys/storage-#.kept, unlink
+        keys/storage-#.kept.boxes, unlink keys/storage.key.former, unlink
+        keys/storage.key.former.destroyed
+    """,
     "shredding": """
         flush folder keys, flush keys/epoch-#.key.destroyed, rename to keys/epoch-#.key.destroyed,
         unlink keys/epoch-#.key.destroyed
@@ -112,6 +120,8 @@ NOTIFY = "tests/end_to_end/test_notify.py"
 
 WHO_TESTS: dict[str, str] = {
     "core/tenuto/adapters/keyfiles.py": "founding",
+    "core/tenuto/adapters/keptleaves.py": "renewing",
+    "core/tenuto/adapters/keyrenewal.py": "renewing",
     "core/tenuto/adapters/keytreefile.py": "puncturing",
     "core/tenuto/adapters/partitions.py": RETENTION,
     "core/tenuto/adapters/postgres.py": STATEMENTS,

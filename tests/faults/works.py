@@ -27,7 +27,7 @@ from tenuto_projections.siem.sinks import FileSink
 from tenuto_projections.verifying import load_seen, save_seen
 from tenuto_projections.walked import Seen
 
-from tests.faults.keyworks import ORIGIN, Founding, Puncturing, Registering, Rotating, Shredding
+from tests.faults.keyworks import ORIGIN, Founding, Puncturing, Registering, Renewing, Rotating, Shredding
 from tests.faults.points import Crash
 from tests.faults.work import Work
 from tests.simulation.people import Stepped
@@ -327,7 +327,7 @@ def _visible(folder: Path) -> list[Path]:
 WORKS: dict[str, type[Work]] = {
     one.__name__.lower(): one
     for one in (
-        Founding, Puncturing, Shredding, Registering, Rotating, Sealing, Rebuilding, Recording, PuttingBack, Salvaging,
+        Founding, Puncturing, Renewing, Shredding, Registering, Rotating, Sealing, Rebuilding, Recording, PuttingBack, Salvaging,
         Seeing, Exporting, Bundling,
     )  # fmt: skip
 }

@@ -57,6 +57,8 @@ def key_example(cls: type[Event], keys: dict[str, Event]) -> Event:
         fields |= {"subject": "newcomer", "role": "agent", "owner": "olga"}
     elif cls.__struct_config__.tag in ("key.epoch_opened", "key.epoch_destroyed"):
         fields = {"epoch": 2} | ({"public_key": new.public_key.hex()} if cls.__struct_config__.tag == "key.epoch_opened" else {})
+    elif cls.__struct_config__.tag == "key.storage_renewed":
+        fields = {"renewal": 1, "kept": 4_000, "gone": 4_096}
     elif cls.__struct_config__.tag == "key.revoked":
         fields = {"subject": "deployment", "subject_key_id": old, "reason": "compromised"}
     return cls(**common("root", seq=len(keys) + 9), **fields)

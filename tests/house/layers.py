@@ -25,7 +25,7 @@ PACKAGES: Mapping[str, frozenset[str]] = {
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("words", frozenset({"errors", "clock", "events", "settings", "threats"})),
     ("bytes", frozenset({
-        "signing", "sheaf", "sodium", "payload", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
+        "signing", "sheaf", "sodium", "payload", "keystock", "keytree", "envelope", "header", "log", "bus", "documents", "trust", "ledger", "archive",
     })),
     ("judgement", frozenset({
         "keyring", "verified", "purges", "verification", "following", "approvals", "holding", "policy", "bundle",
@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     })),
     ("parts", frozenset({"adapters", "embedded", "migrating", "telemetry"})),
     ("wiring", frozenset({
-        "wiring", "addresses", "epochs", "founding", "registering", "supervising", "running", "cli", "__main__",
+        "wiring", "addresses", "epochs", "renewing", "founding", "registering", "supervising", "running", "cli", "__main__",
     })),
 )  # fmt: skip
 RANKS = {module: rank for rank, (_, modules) in enumerate(LAYERS) for module in modules}

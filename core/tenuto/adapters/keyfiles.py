@@ -130,3 +130,24 @@ def epoch_public_key(secret: bytes) -> bytes:
 def load_log_signer(folder: Path, origin: str) -> NoteSigner:
     """Return the signer of the log's checkpoints; only the sealer needs it."""
     return NoteSigner(origin, load_key(folder, LOG_KEY))
+
+
+def shred(path: Path) -> bool:
+    """Overwrite and remove a key file; return whether there was one. The overwriting is a best effort, as everywhere.
+
+    May be repeated after a crash at any point. The key loses its name first, so that nobody ever reads half of one, and what an
+    earlier attempt left is removed as well.
+    """
+    dying = path.with_name(f"{path.name}.destroyed")
+    there = path.exists()
+    if there:
+        path.replace(dying)  # onto what an earlier attempt left, if anything: that was overwritten or is of the same key
+        flush_folder(path.parent)
+    if dying.exists():
+        with dying.open("r+b") as file:
+            file.write(bytes(os.fstat(file.fileno()).st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        dying.unlink()
+        flush_folder(path.parent)
+    return there

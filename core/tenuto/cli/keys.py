@@ -8,7 +8,7 @@ import typer
 
 from ..errors import NotConfigured
 from ..settings import load_settings
-from . import epoch
+from . import epoch, storage
 from .panels import Panel
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def add_commands(app: typer.Typer) -> None:
     keys.command("revoke")(revoke)
     keys.command("list")(list_keys)
     epoch.add_commands(keys)
+    storage.add_commands(keys)
     app.add_typer(keys, name="key", rich_help_panel=Panel.PEOPLE)
 
 

@@ -33,7 +33,7 @@ from .deployment import (
 from .drift import DriftDetected, DriftReverted
 from .exercise import ExerciseEnded, ExerciseRequested, ExerciseStarted
 from .hold import HoldLifted, HoldPlaced
-from .key import KeyEpochDestroyed, KeyEpochOpened, KeyRegistered, KeyRevoked, KeyRotated
+from .key import KeyEpochDestroyed, KeyEpochOpened, KeyRegistered, KeyRevoked, KeyRotated, KeyStorageRenewed
 from .message import MessageDelivered, MessageRefused, MessageSent
 from .passkey import PasskeyEnrolled, PasskeyOffered, PasskeyRevoked
 from .policy import PolicyChanged, PolicyDecided
@@ -57,7 +57,7 @@ from .tool import ToolFailed, ToolFinished, ToolReconciled, ToolRequested, ToolS
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     SessionOpened, SessionClosed,
-    KeyRegistered, KeyRotated, KeyRevoked, KeyEpochOpened, KeyEpochDestroyed,
+    KeyRegistered, KeyRotated, KeyRevoked, KeyEpochOpened, KeyEpochDestroyed, KeyStorageRenewed,
     RunStarted, RunFinished,
     DecisionMade,
     MessageSent, MessageDelivered, MessageRefused,
@@ -130,6 +130,7 @@ __all__ = [
     "KeyRegistered",
     "KeyRevoked",
     "KeyRotated",
+    "KeyStorageRenewed",
     "MessageDelivered",
     "MessageRefused",
     "MessageSent",

@@ -49,6 +49,18 @@ class KeyEpochDestroyed(Event, frozen=True, kw_only=True, tag="key.epoch_destroy
     epoch: Count
 
 
+class KeyStorageRenewed(Event, frozen=True, kw_only=True, tag="key.storage_renewed"):
+    """The storage key that wraps payload keys was renewed for the `renewal`th time, and the one before is destroyed.
+
+    kept: how many payloads of before open by what was kept for them; they are purged as those that come. gone: how many the
+    storage keys before had lost to purges, and lost for ever.
+    """
+
+    renewal: Count
+    kept: Count
+    gone: Count
+
+
 class KeyRevoked(Event, frozen=True, kw_only=True, tag="key.revoked"):
     """From the next event on nothing signed with this key counts; signed with the key itself or by the root."""
 

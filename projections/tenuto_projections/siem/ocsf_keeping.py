@@ -14,6 +14,7 @@ from tenuto.events import (
     HoldPlaced,
     KeyEpochDestroyed,
     KeyEpochOpened,
+    KeyStorageRenewed,
     RetentionApplied,
     StateAccessed,
     StateAttested,
@@ -37,12 +38,19 @@ def hold_mapped(event: Event) -> Mapped:
 
 
 def epoch_mapped(event: Event) -> Mapped:
-    """Return an epoch key as Entity Management: created when it is opened, deleted when it is destroyed."""
+    """Return an epoch key as Entity Management: created when it is opened, deleted when it is destroyed.
+
+    A storage key that is renewed is updated: what lies under it stays readable.
+    """
     match event:
         case KeyEpochOpened(epoch=epoch, public_key=public_key):
             return Mapped(ENTITY_MANAGEMENT, "Create", {"entity": _epoch(epoch) | {"data": {"public_key": public_key}}}, "Low")
         case KeyEpochDestroyed(epoch=epoch):
             return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": _epoch(epoch)}, "Medium")
+        case KeyStorageRenewed(renewal=renewal, kept=kept, gone=gone):
+            data = {"renewal": renewal, "kept": kept, "gone": gone}
+            storage = {"uid": "storage", "name": "storage", "type": "Storage key", "type_id": 99, "data": data}
+            return Mapped(ENTITY_MANAGEMENT, "Update", {"entity": storage}, "Medium")
     raise NotMapped(event.kind)
 
 

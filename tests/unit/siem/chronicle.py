@@ -39,6 +39,7 @@ from tenuto.events import (
     KeyEpochOpened,
     KeyRevoked,
     KeyRotated,
+    KeyStorageRenewed,
     MessageDelivered,
     MessageRefused,
     MessageSent,
@@ -239,4 +240,5 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("infra", RecordSpooled, {
         "events": 12, "bytes_max": 9000, "since": AWAY, "until": AWAY + timedelta(minutes=3), "why": "bus_away", "periods": 2,
     }),
+    ("root", KeyStorageRenewed, {"renewal": 1, "kept": 4_000, "gone": 4_096}),
 )  # fmt: skip
