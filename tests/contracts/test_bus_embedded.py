@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from kafka.record import util as record_util
+from tenuto.adapters import kafka_reader
 from tenuto.adapters.kafka import KafkaBus
+from tenuto.adapters.kafka_reader import EMBEDDED_FETCH_WAIT_MS, EMBEDDED_QUIET_FETCH_WAIT_MS
 from tenuto.embedded import EmbeddedBroker
 from tenuto.embedded.child import free_port
 from tenuto.errors import Busy, NotConfigured
 
-from tests.contracts.bus_contract import BusContract
+from tests.contracts.bus_contract import SECONDS_MAX, BusContract, read
 from tests.contracts.bus_failures import BusFailures
 
 
@@ -25,6 +27,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 
 class TestEmbeddedBus(BusContract, BusFailures):
     keeps_topics = False
+
+
+def test_a_reader_to_whom_nothing_comes_asks_the_embedded_broker_less_often(
+    server: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = KafkaBus(server.bootstrap)
+    bus.ensure_topics({"tenuto.contract.quiet": 1})
+    with bus.reader("tenuto.contract.quiet", 0) as reader, bus.publisher() as publisher:
+        wait = reader._consumer._fetcher.config
+        reader.poll(10, 0)
+        assert wait["fetch_max_wait_ms"] == EMBEDDED_QUIET_FETCH_WAIT_MS
+        publisher.publish("tenuto.contract.quiet", b"k", b"v").result(SECONDS_MAX)
+        assert [record.value for record in read(reader, 1)] == [b"v"]
+        monkeypatch.setattr(kafka_reader, "LIVELY_SECONDS", SECONDS_MAX)
+        reader.poll(10, 0)
+        assert wait["fetch_max_wait_ms"] == EMBEDDED_FETCH_WAIT_MS < EMBEDDED_QUIET_FETCH_WAIT_MS
 
 
 def test_with_no_broker_at_the_address_everything_is_busy_in_bounded_time() -> None:

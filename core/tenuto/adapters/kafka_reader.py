@@ -27,6 +27,9 @@ from .kafka_records import Records
 LOOK_SECONDS = 0.5  # how often an idle reader asks whether its topic and broker are still there
 FETCH_WAIT_MS = 500
 EMBEDDED_FETCH_WAIT_MS = 20
+EMBEDDED_QUIET_FETCH_WAIT_MS = 100
+LIVELY_SECONDS = 2.0
+"""So long after a record the embedded broker is asked at the shorter interval."""
 _CONSUMER: Mapping[str, Any] = {
     "group_id": None,
     "enable_auto_commit": False,
@@ -50,15 +53,14 @@ class KafkaReader:
         """Connect, pin the topic's identity and stand at the first kept record. Raises TopicMissing or Busy."""
         self._topic, self._partition, self._brokers = topic, partition, cluster
         self._assigned = TopicPartition(topic, partition)
-        self._looked = 0.0
+        self._looked = self._brought = 0.0
         self._cluster: Any = None
         with ExitStack() as stack:
             try:
                 self._admin, _ = connect(KafkaAdminClient, cluster)
                 stack.callback(self._admin.close)
                 self._identity = self._look()
-                wait_ms = _fetch_wait_ms(self._identity)
-                self._consumer, network = connect(KafkaConsumer, cluster, fetch_max_wait_ms=wait_ms, **_CONSUMER)
+                self._consumer, network = connect(KafkaConsumer, cluster, fetch_max_wait_ms=FETCH_WAIT_MS, **_CONSUMER)
                 self._consumer._fetcher.PartitionRecords = Records
                 stack.callback(self._consumer.close)
             except kafka_errors.KafkaError as error:
@@ -80,6 +82,7 @@ class KafkaReader:
 
     def poll(self, max_records: int, timeout_ms: int) -> list[BusRecord]:
         """Return the next records; see `TopicReader.poll`."""
+        self._pace()
         try:
             found = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records).get(self._assigned, [])
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.LogTruncationError) as error:
@@ -87,6 +90,8 @@ class KafkaReader:
             raise OffsetGone(f"The next record of {self._name} is no longer kept: {sentence(error)}.") from error
         except kafka_errors.KafkaError as error:
             raise self._brokers.outcome(error, f"read {self._topic}") from error
+        if found:
+            self._brought = time.monotonic()
         if found or time.monotonic() - self._looked > LOOK_SECONDS:
             try:
                 self._demand_same_topic()
@@ -127,6 +132,17 @@ class KafkaReader:
     @property
     def _name(self) -> str:
         return f"partition {self._partition} of {self._topic}"
+
+    def _pace(self) -> None:
+        """Say how long the broker may hold back an answer without records.
+
+        The embedded broker looks for new records only a few times within that wait, so a long one delays them; and an answer
+        every 20 ms costs the two of us a tenth of a core for each reader. So it is short while records come.
+        """
+        if _is_embedded(self._identity):
+            lively = time.monotonic() - self._brought < LIVELY_SECONDS
+            wait_ms = EMBEDDED_FETCH_WAIT_MS if lively else EMBEDDED_QUIET_FETCH_WAIT_MS
+            self._consumer._fetcher.config["fetch_max_wait_ms"] = wait_ms
 
     def _offset(self, spec: OffsetSpec) -> int:
         try:
@@ -213,14 +229,6 @@ class KafkaReader:
             return await manager.wait_for(manager.send(request, node_id=node), REQUEST_MS_MAX)
 
         return manager.run(ask)
-
-
-def _fetch_wait_ms(identity: str) -> int:
-    """How long the broker may hold back an answer without records.
-
-    The embedded broker looks for new records only a few times within that wait, so there a long one delays them.
-    """
-    return EMBEDDED_FETCH_WAIT_MS if _is_embedded(identity) else FETCH_WAIT_MS
 
 
 def _is_embedded(identity: str) -> bool:
