@@ -29,7 +29,8 @@ FILE_BYTES_MAX = TILE_WIDTH * (2 + ENTRY_BYTES_MAX)
 CHECKPOINT_FILE = "checkpoint"
 MINIMUM_FILE = "minimum-index"
 ENTRIES = "entries"
-_CACHED_TILES = 128
+CACHED_TILES_MAX = 128
+"""So many tiles a folder keeps in memory, with the hashes of all subtrees over each; about 5 MiB."""
 _LENGTH = struct.Struct(">H")
 Read = TypeVar("Read")
 
@@ -113,7 +114,7 @@ class TileFolder:
         """`staged` are files that count as present though they are not written yet."""
         self.path = path
         self._staged = staged or {}
-        self._subtrees = lru_cache(maxsize=_CACHED_TILES)(self._read_subtrees)
+        self._subtrees = lru_cache(maxsize=CACHED_TILES_MAX)(self._read_subtrees)
         self._found: dict[tuple[int, int], str] = {}
 
     def over(self, staged: Mapping[str, bytes]) -> TileFolder:
@@ -194,6 +195,8 @@ class TileFolder:
         write_durably(missing)
         for name in files:
             self._drop_partials(name)
+        # What was kept are edges of the smaller tree. Whoever writes reads the new ones next, and those never again.
+        self._subtrees.cache_clear()
 
     def publish(self, note: bytes) -> None:
         """Replace the `checkpoint` file, atomically and durably."""
@@ -240,7 +243,7 @@ class TileFolder:
                 rows = [[]]
             if len(rows[0]) >= width:
                 return rows
-        if len(self._found) >= _CACHED_TILES:
+        if len(self._found) >= CACHED_TILES_MAX:
             self._found.clear()
         path, rows = self._read_found(level, number, width, self._subtrees)
         self._found[level, number] = path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from tenuto.log.proof import (
     verify_inclusion,
 )
 from tenuto.log.tiles import (
+    CACHED_TILES_MAX,
     ENTRY_BYTES_MAX,
+    TILE_WIDTH,
     TileFolder,
     TileGrowth,
     TileMissing,
@@ -252,3 +255,35 @@ def test_a_reader_follows_a_folder_that_grows_under_it(tmp_path: Path) -> None:
         grown_from.apply(grown_from.extension(old, naive.entries_of(size)[old:]))
         for index in (0, size // 2, size - 1):
             verify_inclusion(leaves[index], index, size, inclusion_proof(index, size, reader), root_at(size))
+
+
+def test_a_reader_keeps_so_many_tiles_at_most_and_each_takes_what_is_said(tmp_path: Path) -> None:
+    """128 tiles with the subtrees over them, about 5 MiB; also when each is read once, as a sealer reads the edges of its tree."""
+    tiles = 2 * CACHED_TILES_MAX + 1
+    folder = TileFolder(tmp_path)
+    reader = folder.over(folder.extension(0, naive.entries_of(tiles * TILE_WIDTH)))
+    held = dict[int, int]()
+    tracemalloc.start()
+    try:
+        for number in range(tiles):
+            reader.hash_at(0, number * TILE_WIDTH)
+            held[number + 1] = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    full = held[CACHED_TILES_MAX]
+    assert held[CACHED_TILES_MAX // 2] < 0.6 * full
+    assert full < 6 * 2**20
+    assert held[tiles] < 1.02 * full
+
+
+def test_whoever_writes_keeps_nothing_of_the_edges_that_it_read_before(tmp_path: Path) -> None:
+    """A sealer read one partial tile of each level in every step, and kept the last 128 of them, all long gone."""
+    folder, entries, held = TileFolder(tmp_path), naive.entries_of(30 * 50), list[int]()
+    tracemalloc.start()
+    try:
+        for size in range(0, len(entries), 50):
+            folder.apply(folder.extension(size, entries[size : size + 50]))
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[-1] - held[4] < 16_384
