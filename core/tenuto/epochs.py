@@ -21,7 +21,7 @@ from .adapters.postgres import PostgresReader
 from .bus import Bus
 from .envelope import parse
 from .errors import Busy, NotConfigured, Refused
-from .events import KeyEpochDestroyed, KeyEpochOpened, SessionClosed, SessionOpened
+from .events import KeyEpochDestroyed, KeyEpochOpened, SessionClosed, SessionEpochFollowed, SessionOpened
 from .following import Follower
 from .recorder import Recorder
 from .trust import TRUST_FILE, load_trust
@@ -83,8 +83,9 @@ class Epochs:
         if authors and not sessions_ended:
             names = ", ".join(authors)
             raise EpochInUse(
-                f"Sessions of {names} were open before epoch {epoch} ended and may still seal to it. Restart them, then add"
-                " --sessions-ended."
+                f"Sessions of {names} were open before epoch {epoch} ended and have not said that they seal to a later one. Who runs"
+                " on this home says so within seconds; another machine needs the new trust.json first. End or restart those"
+                " that do not, and add --sessions-ended for one that ended without a word."
             )
         for place, record in (*self._under_way(), *self._waiting()):
             if _epoch_of(record) == epoch:
@@ -98,6 +99,8 @@ class Epochs:
                 event = one.event
                 if isinstance(event, SessionOpened) and one.key.role != "ingest":
                     open_ones[event.session] = event.author
+                elif isinstance(event, SessionEpochFollowed) and event.epoch > epoch:
+                    before.pop(event.session, None)
                 elif isinstance(event, SessionClosed):
                     open_ones.pop(event.session, None)
                     before.pop(event.session, None)

@@ -54,9 +54,7 @@ class Placed:
 
     def meets(self, first: int, last: int) -> bool:
         """Whether its range meets the positions `first` to `last`; what it covers by its run is not asked here."""
-        if not self.has_range:
-            return False
-        return (self.first or 0) <= last and (self.last is None or first <= self.last)
+        return self.has_range and _range_meets(self.first, self.last, first, last)
 
 
 @dataclass
@@ -100,6 +98,11 @@ class Holds:
         placed = [one for one in self._placed if before is None or one.position < before]
         return _names(one for one in placed if one.meets(first, last) or self._has_run(one.run, first, last))
 
+    def would_cover(self, event: HoldPlaced, first: int, last: int) -> bool:
+        """Whether this placement, which is not taken yet, covers anything from `first` to `last`; see `over_range`."""
+        has_range = event.first is not None or event.last is not None or event.run is None
+        return (has_range and _range_meets(event.first, event.last, first, last)) or self._has_run(event.run, first, last)
+
     def verify_free(self, position: int, run: str | None) -> None:
         """Raise Held, naming the holds, if any is in force over the event at `position`, which belongs to `run`."""
         holds = self.over(position, run)
@@ -114,6 +117,10 @@ class Holds:
 
     def _has_run(self, run: str | None, first: int, last: int) -> bool:
         return run is not None and any(first // GRAIN <= grain <= last // GRAIN for grain in self._runs.get(run, ()))
+
+
+def _range_meets(low: int | None, high: int | None, first: int, last: int) -> bool:
+    return (low or 0) <= last and (high is None or first <= high)
 
 
 def _names(placed: Iterable[Placed]) -> tuple[str, ...]:

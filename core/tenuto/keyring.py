@@ -16,7 +16,8 @@ from .signing import key_id, verify_public_key
 
 ROOT = "root"
 _OWN = frozenset({
-    "session.opened", "session.closed", "key.rotated", "key.revoked", "record.lost", "record.spooled", "record.unaccounted",
+    "session.opened", "session.epoch_followed", "session.closed", "key.rotated", "key.revoked", "record.lost", "record.spooled",
+    "record.unaccounted",
 })  # fmt: skip
 _GATE = frozenset({
     "tool.requested", "tool.started", "tool.finished", "tool.failed", "tool.unknown", "policy.decided",

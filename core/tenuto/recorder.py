@@ -102,9 +102,7 @@ class Recorder:
         Raises NotConfigured when the spool is another author's or another log's, or this recorder was open before.
         """
         if self._session is not None:
-            raise NotConfigured(
-                f"This recorder of {self.author} was opened before; a new session takes a new recorder."
-            )
+            raise NotConfigured(f"This recorder of {self.author} was opened before; a new session takes a new recorder.")
         self._spool.claim(self.author, self._trust.origin, self._trust.root_public_key)
         left = self._spool.waiting()[0]
         if left:
@@ -138,6 +136,10 @@ class Recorder:
     def screen_payloads(self, screen: Screen) -> None:
         """From now on every payload passes `screen` before it is sealed and signed; what it raises, `record` raises."""
         self._writer.screen = screen
+
+    def follow_epochs(self, look: Callable[[], Trust]) -> None:
+        """From now on payloads are sealed to the epoch in what `look` returns, and a change is put on record."""
+        self._writer.look = look
 
     def sheaf(self, events_max: int = SHEAF_HEADERS_MAX) -> SheafWriter:
         """Collect events in a block and sign them together, at most `events_max` (64) with one signature; see `SheafWriter`.
@@ -336,9 +338,7 @@ class Recorder:
         if dead and self._ended is not None:
             raise NotConfigured(str(self._ended))
         if dead:
-            raise RuntimeError(
-                f"{dead[0]} ended with a defect (its traceback is above): nothing would reach the ledger."
-            )
+            raise RuntimeError(f"{dead[0]} ended with a defect (its traceback is above): nothing would reach the ledger.")
 
     def _demand_mailbox(self) -> Mailbox:
         if self.mailbox is None:
@@ -373,6 +373,8 @@ class Recorder:
                 self._drain.stopping.wait(AWAY_SECONDS)
             self._heed(mailbox)
             self.accounts.look()
+            with self._door:  # also while nothing is recorded: the key of an epoch that is over waits for every session
+                self._writer.follow_epoch(self._session)
 
     def _heed(self, mailbox: Mailbox) -> None:
         """Do what the mailbox's news call for: publish again what a broker lost, put refused messages on record."""

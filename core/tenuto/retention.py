@@ -19,7 +19,8 @@ How it goes, and what a crash after each step leaves; running it again always go
  6. drop        events, then payloads, leave the tables; both go         what was begun is finished first, next time
  7. prune       where it is asked for: bundles and lowest tiles
 
-A table is only ever dropped when an event on record covers all of it and the archive it names is there and verified.
+A table is only ever dropped when an event on record covers all of it and the archive it names is there and verified. While it
+is dropped nothing enters the ledger: a hold stands before that, signed or not, and the tables are attached again; or after it.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from pathlib import Path
 from typing import Protocol
 
 from .archive import Archive, ArchiveRefused, Exported, Shelf, verify_archive, write_archive
+from .envelope import split_state
 from .errors import Refused, TenutoError
-from .events import RetentionApplied
+from .events import HoldPlaced, RetentionApplied
 from .following import Follower
-from .holding import Holds
+from .header import decode
+from .holding import Held, Holds
 from .keytree import StorageKey
 from .ledger import LedgerReader
 from .log.durable import write_durably
@@ -44,8 +47,8 @@ from .log.witnessing import parse_policy, verify_policy
 from .trust import Trust
 from .verification import Verified
 
-"""Beside `checkpoint`: one line, the first position that is published for certain. C2SP tlog-tiles has the notion and no file."""
 PAGE_EVENTS = 512
+_HOLD_PLACED = str(HoldPlaced.__struct_config__.tag)
 COSIGNATURE_SECONDS_MAX = 6.0
 COSIGNATURE_PAUSE_SECONDS = 0.1
 
@@ -83,8 +86,16 @@ class Tables(Protocol):
         """Return what an interrupted drop left."""
         ...
 
-    def drop(self, number: str) -> None:
-        """Drop a partition; may be repeated until it is gone."""
+    def detach(self, number: str) -> None:
+        """Take a partition out of the tables; may be repeated."""
+        ...
+
+    def drop(self, number: str, demand_free: Callable[[], None]) -> None:
+        """Drop a detached partition, unless `demand_free` raises; from then on until it is gone nothing enters the ledger."""
+        ...
+
+    def attach(self, one: Partition) -> None:
+        """Bring a partition back that was detached; may be repeated."""
         ...
 
 
@@ -241,8 +252,8 @@ class Retention:
             archive = self._archived(one)
             self._verify(archive, one)
         except ArchiveRefused as refusal:
-            sentence = f"The positions {one.first} to {one.last} are not dropped: {refusal}"
-            raise RetentionRefused(f"{sentence} Or delete that archive: the tables are whole, and the next run makes a new one.") from refusal
+            remedy = "Or delete that archive: the tables are whole, and the next run makes a new one."
+            raise RetentionRefused(f"The positions {one.first} to {one.last} are not dropped: {refusal} {remedy}") from refusal
         self._did("verified")
         if self.survey.retained.archive_of(one.first, one.last) != archive.digest:
             self._record(one, archive.digest)
@@ -252,7 +263,18 @@ class Retention:
         if self.survey.retained.archive_of(one.first, one.last) != archive.digest:
             raise RetentionRefused(f"The log does not say that the positions {one.first} to {one.last} were archived.")
         self._publish_minimum()
-        self._tables.drop(one.number)
+        self._drop(one)
+
+    def _drop(self, one: Partition) -> None:
+        """Step 6; a hold that came meanwhile brings the partition back."""
+        self._tables.detach(one.number)
+        self._catch_up()
+        try:
+            self._demand_free(one.first, one.last)
+            self._tables.drop(one.number, lambda: self._demand_free_of_unsigned(one.first, one.last))
+        except RetentionRefused as held:
+            self._tables.attach(one)
+            raise RetentionRefused(f"{held} Its tables are attached again.") from held
 
     def _archived(self, one: Partition) -> Archive:
         """Return the archive of a partition, written now if it is not there."""
@@ -260,8 +282,7 @@ class Retention:
         if archive is None:
             signed = self._cosigned
             assert signed is not None
-            place = (one.first, one.last)
-            export = Exported(self._trust.origin, *place, signed.note, signed.size, self._reader, self._tiles)
+            export = Exported(self._trust.origin, one.first, one.last, signed.note, signed.size, self._reader, self._tiles)
             write_archive(export, self._shelf.folder, self._did)
             self._did("exported")
             archive = self._shelf.find(one.first, one.last)
@@ -281,14 +302,16 @@ class Retention:
         minimum = self.survey.retained.minimum
         for left in self._tables.left_over():
             if left.top >= minimum:
-                raise RetentionRefused(
-                    f"The tables numbered {left.number} are detached and hold events up to position {left.top}, and no"
-                    f" retention on record covers these (it ends before {minimum}). They are not dropped; attach them again."
-                )
-            for first, last in [held for held in self.survey.retained.archives if held[0] <= left.top <= held[1]]:
-                self._demand_free(first, last)
-                self._demand_archive(first, last)
-            self._tables.drop(left.number)
+                sentence = f"The tables numbered {left.number} are detached and hold events up to position {left.top}, and no"
+                sentence += f" retention on record covers these (it ends before {minimum})."
+                raise RetentionRefused(f"{sentence} They are not dropped; attach them again.")
+            place = next((held for held in self.survey.retained.archives if held[0] <= left.top <= held[1]), None)
+            if place is None:  # there is nothing in it
+                self._tables.detach(left.number)
+                self._tables.drop(left.number, lambda: None)
+            else:
+                self._demand_archive(*place)
+                self._drop(Partition(left.number, *place, 0))
             self._did("finished")
         if minimum:
             self._publish_minimum()
@@ -310,6 +333,16 @@ class Retention:
             self.survey.holds.verify_range_free(first, last)
         except Refused as held:
             raise RetentionRefused(str(held)) from held
+
+    def _demand_free_of_unsigned(self, first: int, last: int) -> None:
+        """Ask the rows behind what was walked, which nobody has signed yet. A forged one keeps a table a little longer."""
+        start = self._follower.walk.size
+        while found := self._reader.read_kinds((_HOLD_PLACED,), start, PAGE_EVENTS):
+            for entry in found:
+                event = decode(split_state(entry.state)[0])
+                if isinstance(event, HoldPlaced) and self.survey.holds.would_cover(event, first, last):
+                    raise RetentionRefused(str(Held(f"Something between the positions {first} and {last}", (event.hold,))))
+            start = found[-1].position + 1
 
     def _publish_minimum(self) -> None:
         minimum = self.survey.retained.minimum

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from .adapters import keyfiles
-from .adapters.epochfolder import EpochFolder
+from .adapters.epochfolder import EpochFolder, TrustNow
 from .adapters.kafka import KafkaBus
 from .adapters.kafka_access import KafkaAccess
 from .adapters.kafka_rights import DELIVERY, INGEST
@@ -345,6 +345,7 @@ def open_recorder(settings: Settings, author: str, *, software: str, receipts: b
             new_id=new_uuid7,
             receipt_seconds=settings.receipt_seconds,
         )
+        recorder.follow_epochs(TrustNow(settings.home, trust))
         if receipts:
             topic = inbox_topic(author)
             recorder.mailbox = Mailbox(signer=signer, trust=trust, open_reader=lambda: bus.reader(topic, 0), spool=spool)

@@ -20,12 +20,12 @@ from .clock import Clock, NewId, micros
 from .documents import Document, to_payload
 from .envelope import Envelope
 from .errors import NotConfigured, Refused
-from .events import FIRST_PREV, IN_SHEAF, Event, MessageSent
+from .events import FIRST_PREV, IN_SHEAF, Event, MessageSent, SessionClosed, SessionEpochFollowed
 from .ledger import SessionHead
 from .payload import PayloadSealer, Sealed
 from .sheaf import SHEAF_HEADERS_MAX
 from .signing import Signer, sign_headers
-from .spool import Outgoing, Spool
+from .spool import Outgoing, Spool, SpoolFull
 from .trust import Trust
 
 SEQ_MAX = 2**53 - 1
@@ -36,13 +36,15 @@ Screen = Callable[[type[Event], tuple[str, bytes], str | None], tuple[str, bytes
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event without its place in the chain, and the payload that goes with it.
+    """An event without its place in the chain, and the payload that goes with it, sealed to the key of `epoch`.
 
     Its `seq` is the longest that there is, so that a header which fits now fits wherever it will stand.
     """
 
     event: Event
     sealed: Sealed | None
+    epoch: int = 0
+    plaintext: bytes = b""
 
 
 class Writer:
@@ -51,8 +53,10 @@ class Writer:
     def __init__(self, signer: Signer, trust: Trust, spool: Spool, clock: Clock, new_id: NewId) -> None:
         """The spool is the author's, for this log."""
         self._signer, self._trust, self._spool, self._clock, self._new_id = signer, trust, spool, clock, new_id
-        self._sealer = PayloadSealer(bytes.fromhex(trust.epoch_public_key))
+        self._sealing = trust.epoch, PayloadSealer(bytes.fromhex(trust.epoch_public_key))
         self.screen: Screen | None = None
+        self.look: Callable[[], Trust] = lambda: trust
+        self._ended = False
 
     def draft(
         self, kind: type[Event], session: UUID, *, document: Document | None = None,
@@ -66,10 +70,10 @@ class Writer:
             payload = to_payload(document)
         if payload is not None and self.screen is not None:
             payload = self.screen(kind, payload, fields.get("run"))
-        sealed: Sealed | None = None
+        (epoch, sealer), sealed, plaintext = self._sealing, None, b""
         if payload is not None:
             media_type, plaintext = payload
-            sealed, commit = self._sealer.seal(plaintext)
+            sealed, commit = sealer.seal(plaintext)
             fields |= {"payload_type": media_type, "payload_len": len(plaintext), "payload_commit": commit}
         given = {name: value for name, value in fields.items() if value is not None}
         event = kind(
@@ -78,13 +82,42 @@ class Writer:
             **given,
         )  # fmt: skip
         headers.encode(event)
-        return Draft(event, sealed)
+        return Draft(event, sealed, epoch, plaintext)
 
     def write(self, session: UUID, drafts: Sequence[Draft]) -> list[Event]:
         """Give these their places, sign them with one signature, put them on disk, all or none; return the events.
 
         Raises SpoolFull, and nothing happened.
         """
+        self.follow_epoch(session)
+        events = self._write(session, [self._present(draft) for draft in drafts])
+        self._ended = self._ended or any(isinstance(event, SessionClosed) for event in events)
+        return events
+
+    def follow_epoch(self, session: UUID | None) -> None:
+        """Seal to the epoch that is now, if it is a later one, and put that on record first.
+
+        Nothing that stands behind this event in the session is sealed to an earlier epoch, so that its key may go. Without
+        room in the spool for it everything stays as it is until the next time.
+        """
+        trust, before = self.look(), self._sealing
+        if trust.epoch <= before[0] or session is None or self._ended:
+            return
+        try:
+            self._sealing = trust.epoch, PayloadSealer(bytes.fromhex(trust.epoch_public_key))
+            self._write(session, [self.draft(SessionEpochFollowed, session, epoch=trust.epoch)])
+        except SpoolFull:
+            self._sealing = before
+
+    def _present(self, draft: Draft) -> Draft:
+        """A payload that was sealed to an epoch which is over by now is sealed again; its event commits to that."""
+        epoch, sealer = self._sealing
+        if draft.sealed is None or draft.epoch == epoch:
+            return draft
+        sealed, commit = sealer.seal(draft.plaintext)
+        return Draft(msgspec.structs.replace(draft.event, payload_commit=commit), sealed, epoch, draft.plaintext)
+
+    def _write(self, session: UUID, drafts: Sequence[Draft]) -> list[Event]:
         # The chain is read from the spool every time: whatever interrupted an earlier call, this cannot fork it.
         head = self._spool.chain(session)
         events, encoded = list[Event](), list[bytes]()
@@ -96,7 +129,7 @@ class Writer:
         signatures = sign_headers(self._signer, encoded)
         self._spool.append(
             *(
-                self._outgoing(event, Envelope(header, signature, self._trust.epoch if draft.sealed else 0, draft.sealed))
+                self._outgoing(event, Envelope(header, signature, draft.epoch if draft.sealed else 0, draft.sealed))
                 for draft, event, header, signature in zip(drafts, events, encoded, signatures, strict=True)
             )
         )

@@ -37,6 +37,7 @@ _TOOL_KINDS = frozenset({"tool.started"})  # one that is merely asked for may st
 
 SENTENCES: dict[str, str] = {
     "session.opened": "{author} starts a session with {software}.",
+    "session.epoch_followed": "{author} seals its payloads to the key of epoch {epoch} from here on.",
     "session.closed": "{author} ends its session: {outcome}.",
     "key.registered": "{author} registers the key {subject_key_id} of {subject} as {role}; {owner} answers for it.",
     "key.rotated": "The key {old_key_id} of {subject} is replaced by {subject_key_id}.",

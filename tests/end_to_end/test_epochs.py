@@ -13,7 +13,7 @@ from tenuto.adapters.postgres import PostgresReader
 from tenuto.documents import Reason
 from tenuto.epochs import EpochInUse, Epochs
 from tenuto.errors import NotConfigured
-from tenuto.events import KeyEpochDestroyed, KeyEpochOpened, MessageSent, RecordRefused
+from tenuto.events import KeyEpochDestroyed, KeyEpochOpened, MessageSent, RecordRefused, SessionEpochFollowed
 from tenuto.recorder import Recorder
 from tenuto.registering import Enrolment
 from tenuto.trust import load_trust
@@ -22,7 +22,7 @@ from tenuto.wiring import open_epochs
 from tests.conftest import Database
 from tests.road import Road, until
 
-AUTHOR = Enrolment("code-review", "agent", "team")
+AUTHORS = (Enrolment("code-review", "agent", "team"), Enrolment("infrastructure", "agent", "team"))
 
 
 @contextmanager
@@ -38,9 +38,11 @@ def say(recorder: Recorder) -> MessageSent:
 def test_an_epoch_is_opened_outlived_and_destroyed(tmp_path: Path, database: Database) -> None:
     with Road(tmp_path, database) as road:
         with road.working():
-            road.register(AUTHOR)
-            old = road.recorder("code-review")
+            road.register(*AUTHORS)
+            old, follows = road.recorder("code-review"), road.recorder("infrastructure")
+            old.follow_epochs(lambda: road.trust)  # as on another machine, which has the trust file of before
             old.wait(say(old))
+            follows.wait(say(follows))
             with epochs(road) as rotating:
                 with pytest.raises(NotConfigured, match="not over"):
                     rotating.destroy(1)
@@ -48,7 +50,9 @@ def test_an_epoch_is_opened_outlived_and_destroyed(tmp_path: Path, database: Dat
             assert (load_trust(road.home).epoch, load_trust(road.settings.keys).epoch) == (2, 2)
             old.wait(say(old))  # ingest, which has run all the time, opens both
             with epochs(road) as destroying:
-                with pytest.raises(EpochInUse, match="Sessions of code-review"):
+                # The one that runs on this home says so by itself, without having anything to record.
+                assert until(lambda: road.events("infrastructure", SessionEpochFollowed) or None)
+                with pytest.raises(EpochInUse, match="Sessions of code-review were"):
                     destroying.destroy(1)
         waiting = say(old)  # nothing carries it now: it is on the bus or in the spool, and sealed to epoch 1
         with pytest.raises(EpochInUse, match="sealed to epoch 1 that the ledger does not have"), still(road) as destroying:
@@ -66,6 +70,9 @@ def test_an_epoch_is_opened_outlived_and_destroyed(tmp_path: Path, database: Dat
             with road.recorder("code-review") as new:
                 new.wait(say(new))
             assert len(road.events("root", KeyEpochOpened)) == len(road.events("root", KeyEpochDestroyed)) == 1
+            follows.wait(say(follows))  # its session, from before the rotation, goes on after the key is gone
+            follows.close()
+            assert [one.epoch for one in road.events("infrastructure", SessionEpochFollowed) if isinstance(one, SessionEpochFollowed)] == [2]
             assert not road.events("ingest", RecordRefused)
             assert all(one.payload for one in road.read(payloads=True) if isinstance(one.event, MessageSent))
 

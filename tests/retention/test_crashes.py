@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
 
 import psycopg
 import pytest
 from tenuto.adapters import partitions
 from tenuto.errors import Busy
-from tenuto.retention import RetentionRefused
+from tenuto.events import HoldPlaced
+from tenuto.retention import Retention, RetentionRefused
 from tenuto.verification import Verified
 
 from tests.retention.site import LEAVES, Crash, Site, crashing
@@ -18,6 +22,7 @@ STEPS = (
     "payload_00000 is detached", "partition 00000 is dropped",
 )  # fmt: skip
 FIRST = (0, LEAVES - 1)
+SECONDS_MAX = 60.0
 IN_PLACE = STEPS.index("entry_00000 is detached")
 
 
@@ -76,6 +81,67 @@ def test_a_detach_that_was_cut_off_in_its_middle_is_finished(
     assert site.read()[: len(before)] == before
 
 
+def attached(site: Site) -> set[str]:
+    return {row[0].removeprefix("ledger.") for row in site.sql("SELECT inhrelid::regclass::text FROM pg_inherits")}
+
+
+@pytest.mark.parametrize(
+    ("step", "covers", "signed"),
+    [("published", {"first": LEAVES - 1}, True), ("entry_00000 is detached", {"run": "pr-1"}, False),
+     ("payload_00000 is detached", {}, False), ("payload_00000 is detached", {"run": "pr-1"}, True)],
+)  # fmt: skip
+def test_a_hold_that_comes_after_the_last_look_brings_the_tables_back(
+    site: Site, before: list[Verified], step: str, covers: dict[str, Any], signed: bool
+) -> None:
+    cutoff, taken = only_the_first(site), list[str]()
+
+    def place(at: str) -> None:
+        taken.append(at)
+        if at == step:
+            site.append([site.authors["counsel"].write(HoldPlaced, hold="case-9", **covers)])
+            if signed:
+                site.seal()
+
+    with pytest.raises(RetentionRefused, match=r"legal hold case-9.*Its tables are attached again"):
+        site.apply(place, cutoff)
+    assert taken[-1] == "partition 00000 is attached again"
+    assert attached(site) >= {"entry_00000", "payload_00000"}
+    assert site.sql("SELECT count(*) FROM ledger.entry WHERE notification_id <= %s", LEAVES) == [(LEAVES,)]
+    site.seal()
+    assert site.read()[: len(before)] == before
+    assert site.apply(cutoff=cutoff) == []
+    site.lift("case-9")
+    assert site.apply(cutoff=cutoff) == [FIRST]
+    assert site.read()[: len(before)] == before
+
+
+def test_a_hold_that_comes_while_a_table_is_dropped_stands_behind_the_drop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing enters between the last look at the ledger and the end of the table."""
+    look, said = Retention._demand_free_of_unsigned, list[str]()
+
+    def place() -> None:
+        site.append([site.authors["counsel"].write(HoldPlaced, hold="case-9")])
+        said.append("placed")
+
+    def look_while_one_is_placed(retention: Retention, first: int, last: int) -> None:
+        look(retention, first, last)
+        thread.start()
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%log_head%%'"
+        deadline = monotonic() + SECONDS_MAX
+        while site.sql(waits) == [(0,)]:
+            assert thread.is_alive(), "it did not have to wait"
+            assert monotonic() < deadline
+        assert "placed" not in said
+
+    thread = Thread(target=place)
+    monkeypatch.setattr(Retention, "_demand_free_of_unsigned", look_while_one_is_placed)
+    assert site.apply(said.append, only_the_first(site)) == [FIRST]
+    thread.join(SECONDS_MAX)
+    assert "placed" in said
+    site.seal()
+    assert isinstance(site.read()[-1].event, HoldPlaced)
+
+
 def test_two_at_a_time_are_refused(site: Site) -> None:
     with site.retention(), pytest.raises(Busy, match="Another process"):
         site.apply()
@@ -108,9 +174,9 @@ def test_what_is_left_of_a_table_is_not_dropped_while_its_archive_is_away_or_und
         site.apply(cutoff=cutoff)
     manifest.write_bytes(right)
     site.hold("case-1", first=0, last=0)
-    with pytest.raises(RetentionRefused, match="case-1"):
+    with pytest.raises(RetentionRefused, match=r"case-1.*Its tables are attached again"):
         site.apply(cutoff=cutoff)
-    assert {"entry_00000", "payload_00000"} <= set(site.tables())
+    assert attached(site) >= {"entry_00000", "payload_00000"}
     site.lift("case-1")
     site.apply(cutoff=cutoff)
     assert "entry_00000" not in site.tables()

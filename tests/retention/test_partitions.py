@@ -77,7 +77,7 @@ def test_a_partition_holds_whole_bundles_and_two_owners_take_turns(database: Dat
 def test_only_the_owner_makes_and_drops_partitions(database: Database) -> None:
     for role in ROLES:
         with Partitions(database.url(role)) as tables:
-            for forbidden in (lambda one: one.prepare(leaves=256, ahead=20), lambda one: one.drop("00000")):
+            for forbidden in (lambda one: one.prepare(leaves=256, ahead=20), lambda one: one.drop("00000", lambda: None)):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     forbidden(tables)
         assert empty_partitions(database.url()) == 15

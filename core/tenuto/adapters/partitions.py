@@ -45,6 +45,10 @@ _STATES = SQL(
 )
 
 
+_STAND_STILL = SQL("SELECT tree_size FROM ledger.log_head WHERE id = 1 FOR UPDATE")
+"""Every writer takes this lock before it enters anything."""
+
+
 class PartitionsRefused(TenutoError):
     """The tables are not as retention leaves them; nothing was dropped, and a person must look."""
 
@@ -115,18 +119,34 @@ class Partitions:
         gone = sorted(number for number, tables in states.items() if tables.get("entry", None) is not False)
         return [LeftOver(number, max(self._top(table, number) for table in states[number])) for number in gone]
 
-    def drop(self, number: str) -> None:
-        """Take the partition out of both tables, without holding up anybody who reads or writes, and drop it.
-
-        May be repeated after a crash at any point, until it is gone.
-        """
+    def detach(self, number: str) -> None:
+        """Take the partition out of both tables, without holding up anybody who reads or writes. May be repeated."""
         for table in ("entry", "payload"):
             if self._detach(table, f"{table}_{number}"):
                 self._did(f"{table}_{number} is detached")
-        with self._connection.transaction():
+
+    def drop(self, number: str, demand_free: Callable[[], None]) -> None:
+        """Drop a partition that is detached, if `demand_free` raises nothing.
+
+        From before it is called until the tables are gone nothing enters the ledger, so what it sees is all there is.
+        May be repeated after a crash at any point.
+        """
+        with _answering(), self._connection.transaction():
+            self._connection.execute(_STAND_STILL)
+            demand_free()
             for table in ("entry", "payload"):
                 self._execute("DROP TABLE IF EXISTS ledger.{}", f"{table}_{number}")
         self._did(f"partition {number} is dropped")
+
+    def attach(self, one: Partition) -> None:
+        """Bring a partition back that `detach` took away; first payloads, then events. May be repeated."""
+        for table in ("payload", "entry"):
+            name = f"{table}_{one.number}"
+            if dict(self._fetch(_STATES)).get(name):  # its detaching was cut off in the middle
+                self._detach(table, name)
+            if dict(self._fetch(_STATES)).get(name, False) is None:
+                self._execute(f"ALTER TABLE ledger.{table} ATTACH PARTITION ledger.{{}} {_bounds(one)}", name)
+        self._did(f"partition {one.number} is attached again")
 
     def _detach(self, parent: str, name: str) -> bool:
         states = dict(self._fetch(_STATES))
@@ -138,15 +158,13 @@ class Partitions:
         return True
 
     def _make(self, one: Partition) -> Partition:
-        low, high = one.first + 1, one.last + 2
         for table in ("entry", "payload"):
             name = f"{table}_{one.number}"
             with self._connection.transaction():
                 self._execute(f"CREATE TABLE ledger.{{}} (LIKE ledger.{table} INCLUDING ALL)", name)
                 if table == "entry":
                     self._execute("CREATE UNIQUE INDEX ON ledger.{} (originator_id, originator_version)", name)
-                bounds = f"FOR VALUES FROM ({low}) TO ({high})"
-                self._execute(f"ALTER TABLE ledger.{table} ATTACH PARTITION ledger.{{}} {bounds}", name)
+                self._execute(f"ALTER TABLE ledger.{table} ATTACH PARTITION ledger.{{}} {_bounds(one)}", name)
             self._did(f"{name} is attached")
         return one
 
@@ -162,6 +180,10 @@ class Partitions:
     def _fetch(self, query: Any, *values: Any) -> list[tuple[Any, ...]]:
         with _answering():
             return self._connection.execute(query, values or None).fetchall()
+
+
+def _bounds(one: Partition) -> str:
+    return f"FOR VALUES FROM ({one.first + 1}) TO ({one.last + 2})"
 
 
 def prepare(url: str) -> list[Partition]:

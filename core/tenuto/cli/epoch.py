@@ -18,13 +18,13 @@ def add_commands(keys: typer.Typer) -> None:
 
 
 def rotate() -> None:
-    """Open the next epoch: what authors record from their next start on is sealed to its key."""
+    """Open the next epoch: what authors record from now on is sealed to its key, also by sessions that run."""
     from ..wiring import open_epochs
 
     with open_epochs(load_settings()) as epochs:
         number = epochs.rotate()
     typer.echo(f"Epoch {number} is open. Ingest opens it at once, and the epochs before it too, until they are destroyed.")
-    typer.echo("An author that is running seals to the epoch of its start: restart what records, and hand trust.json to other machines.")
+    typer.echo("Who records on this home follows within seconds and says so on record; hand trust.json to other machines, which follow then.")
 
 
 def destroy(

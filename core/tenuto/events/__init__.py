@@ -50,13 +50,13 @@ from .retention import RetentionApplied
 from .reviewer import ReviewerBound, ReviewerEnrolled, ReviewerLimited, ReviewerUnbound
 from .run import RunFinished, RunStarted
 from .secret import SecretLeaked, SecretPurged, SecretRotated
-from .session import SessionClosed, SessionOpened
+from .session import SessionClosed, SessionEpochFollowed, SessionOpened
 from .spotcheck import SpotcheckDrawn, SpotcheckSigned
 from .state import StateAccessed, StateAttested, StateRefused, StateWritten
 from .tool import ToolFailed, ToolFinished, ToolReconciled, ToolRequested, ToolStarted, ToolUnknown
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
-    SessionOpened, SessionClosed,
+    SessionOpened, SessionEpochFollowed, SessionClosed,
     KeyRegistered, KeyRotated, KeyRevoked, KeyEpochOpened, KeyEpochDestroyed, KeyStorageRenewed,
     RunStarted, RunFinished,
     DecisionMade,
@@ -157,6 +157,7 @@ __all__ = [
     "SecretPurged",
     "SecretRotated",
     "SessionClosed",
+    "SessionEpochFollowed",
     "SessionOpened",
     "SpotcheckDrawn",
     "SpotcheckSigned",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Event, Name
+from .base import Count, Event, Name
 
 
 class SessionOpened(Event, frozen=True, kw_only=True, tag="session.opened"):
     """The first event of a session (seq 0). `software` names what runs, such as `tenuto-agents/0.1.0`."""
 
     software: Name
+
+
+class SessionEpochFollowed(Event, frozen=True, kw_only=True, tag="session.epoch_followed"):
+    """From here on this session seals its payloads to the key of this epoch, and to no earlier one."""
+
+    epoch: Count
 
 
 class SessionClosed(Event, frozen=True, kw_only=True, tag="session.closed"):

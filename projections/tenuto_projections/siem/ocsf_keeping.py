@@ -16,6 +16,7 @@ from tenuto.events import (
     KeyEpochOpened,
     KeyStorageRenewed,
     RetentionApplied,
+    SessionEpochFollowed,
     StateAccessed,
     StateAttested,
     StateRefused,
@@ -40,13 +41,15 @@ def hold_mapped(event: Event) -> Mapped:
 def epoch_mapped(event: Event) -> Mapped:
     """Return an epoch key as Entity Management: created when it is opened, deleted when it is destroyed.
 
-    A storage key that is renewed is updated: what lies under it stays readable.
+    A session that follows to an epoch reads its key. A storage key that is renewed is updated: what lies under it stays readable.
     """
     match event:
         case KeyEpochOpened(epoch=epoch, public_key=public_key):
             return Mapped(ENTITY_MANAGEMENT, "Create", {"entity": _epoch(epoch) | {"data": {"public_key": public_key}}}, "Low")
         case KeyEpochDestroyed(epoch=epoch):
             return Mapped(ENTITY_MANAGEMENT, "Delete", {"entity": _epoch(epoch)}, "Medium")
+        case SessionEpochFollowed(epoch=epoch):
+            return Mapped(ENTITY_MANAGEMENT, "Read", {"entity": _epoch(epoch)}, "Informational")
         case KeyStorageRenewed(renewal=renewal, kept=kept, gone=gone):
             data = {"renewal": renewal, "kept": kept, "gone": gone}
             storage = {"uid": "storage", "name": "storage", "type": "Storage key", "type_id": 99, "data": data}

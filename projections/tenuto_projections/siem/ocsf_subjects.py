@@ -113,7 +113,7 @@ def _session(event: Event) -> Mapped:
         case SessionClosed(author=author, outcome=outcome):
             severity, status = ("Informational", "Success") if outcome == "completed" else ("Low", "Failure")
             return _life("Stop", uid=author, name=author, severity=severity, status=status)
-    raise NotMapped(event.kind)
+    return epoch_mapped(event)
 
 
 def _run(event: Event) -> Mapped:

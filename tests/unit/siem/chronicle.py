@@ -66,6 +66,7 @@ from tenuto.events import (
     SecretPurged,
     SecretRotated,
     SessionClosed,
+    SessionEpochFollowed,
     SpotcheckDrawn,
     SpotcheckSigned,
     StateAccessed,
@@ -240,5 +241,6 @@ HAPPENED: tuple[tuple[str, type[Event], dict[str, Any]], ...] = (
     ("infra", RecordSpooled, {
         "events": 12, "bytes_max": 9000, "since": AWAY, "until": AWAY + timedelta(minutes=3), "why": "bus_away", "periods": 2,
     }),
+    ("infra", SessionEpochFollowed, {"epoch": 2}),
     ("root", KeyStorageRenewed, {"renewal": 1, "kept": 4_000, "gone": 4_096}),
 )  # fmt: skip
