@@ -76,6 +76,8 @@ def command_line(settings: Settings, script: Path = APP) -> list[str]:
         "client.disableDataExport": "true",
         "client.toolbarMode": "minimal",
         "runner.magicEnabled": "false",
+        "global.disableWidgetStateDuplicationWarning": "true",  # the page of a list is kept by us, and has a default that cannot be left out
+        "runner.postScriptGC": "false",  # a whole collection after each part that is drawn costs more than the drawing
         "logger.level": "warning",
     }
     flags |= theme_flags()

@@ -17,7 +17,7 @@ from tenuto.errors import TenutoError
 from . import session
 from .admission import NotAdmitted
 from .marks import notice
-from .sheet import ASSETS, noted, show
+from .sheet import noted, script, show
 
 LIVE_SECONDS = 2
 TURN = "turn"
@@ -61,4 +61,4 @@ def _name(draw: Callable[..., None]) -> str:
     return f"{draw.__module__.rpartition('.')[2].strip('_')} {draw.__name__}"
 
 
-_PULSE = st.components.v2.component("tenuto.pulse", js=(ASSETS / "pulse.js").read_text("utf-8"))
+_PULSE = st.components.v2.component("tenuto.pulse", js=script("pulse.js"))

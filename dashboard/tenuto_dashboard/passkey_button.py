@@ -7,7 +7,7 @@ from typing import Literal
 
 import streamlit as st
 
-from .sheet import ASSETS, noted
+from .sheet import ASSETS, noted, script
 
 Mode = Literal["make", "sign"]
 
@@ -32,5 +32,5 @@ _BUTTON = st.components.v2.component(
     "tenuto.passkey",
     html='<button type="button"></button>',
     css=(ASSETS / "passkey.css").read_text("utf-8"),
-    js=(ASSETS / "passkey.js").read_text("utf-8"),
+    js=script("passkey.js"),
 )

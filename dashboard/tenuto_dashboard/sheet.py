@@ -98,8 +98,13 @@ def _is_seen(letter: str) -> bool:
     return letter in _KEPT or unicodedata.category(letter) not in _UNSEEN
 
 
+def script(name: str) -> str:
+    """Return a component's script, behind what all parts of a page share."""
+    return "".join((ASSETS / one).read_text("utf-8") for one in ("reader.js", name))
+
+
 _SHEET = st.components.v2.component(
     "tenuto.sheet",
     css=(ASSETS / "base.css").read_text("utf-8") + (ASSETS / "sheet.css").read_text("utf-8"),
-    js=(ASSETS / "sheet.js").read_text("utf-8"),
+    js=script("sheet.js"),
 )

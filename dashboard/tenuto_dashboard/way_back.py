@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import streamlit as st
 
-from .sheet import ASSETS, noted
+from .sheet import noted, script
 
 WISH_CHARACTERS_MAX = 2048
 
@@ -29,4 +29,4 @@ def target_of(address: str) -> dict[str, str]:
     return dict(parse_qsl(parts.query)) | {"page": page or "inbox"}
 
 
-_WAY = st.components.v2.component("tenuto.way_back", js=(ASSETS / "way_back.js").read_text("utf-8"))
+_WAY = st.components.v2.component("tenuto.way_back", js=script("way_back.js"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Text, func, select, text
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Text, select, text
 from tenuto.events import RecordEquivocation, RecordGap, RecordLost, RecordPurged, RecordRefused
 from tenuto.verification import STEPS, VerificationFailed, Verified
 
@@ -103,7 +103,7 @@ def integrity(connection: Connection) -> Integrity:
         size=size, head_size=head.tree_size,
         checkpoint_size=walk["checkpoint_size"] if walk else None, root=walk["root"] if walk else None,
         note=walk["note"] if walk else None,
-        checked_at=connection.scalar(select(func.max(TICK.c.noted_at))),
+        checked_at=max((row["noted_at"] for row in ticks.values()), default=None),
         lag_events=max(0, head.tree_size - size), lag_seconds=behind.total_seconds(),
         ticks=tuple(_tick(step, ticks.get(step)) for step in STEPS),
         **{column: 0 if counts is None else int(counts[column]) for column in _COLUMNS.values()},

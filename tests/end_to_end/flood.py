@@ -53,11 +53,11 @@ LOOK_SECONDS = 0.5
 PIECE_SECONDS = 1.0
 """So long a person looks at a piece before the next; the least time of each is less than half of that."""
 FREES = re.compile(r"Waits: .*The next place frees at \d\d:\d\d:\d\d UTC")
-CLICK_MS = 30_000
+CLICK_MS, LOST_MS = 30_000, 120_000
 SETTLED = "Nothing is left to decide here"
 """What the console says of a request that somebody else decided while it was being read."""
-YOURS = "Yours ("
-"""How the inbox marks what lies on the reader's own desk."""
+YOURS = '[data-key="Mine"] a.row'
+"""What lies on the reader's own desk, once that list is drawn."""
 
 
 @dataclass
@@ -71,6 +71,8 @@ class Flood:
     desk: Desk = field(default_factory=Desk)
     events: list[Verified] = field(default_factory=list)
     reviewed: dict[str, list[str]] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    """Who clicked on the way back to the inbox, and had to click again."""
     told: bool = False
     """Whether somebody has read on a page, since the clock was last set, until when a request waits."""
 
@@ -240,7 +242,24 @@ async def _review(flood: Flood, page: Any, name: str, address: str, done: asynci
         await page.locator("a.row").filter(has_text=title).first.click()
         await _decide(page, "Deny" if len(mine) % DENIES_EVERY == DENIES_EVERY - 1 else "Approve")
         mine.append(title)
-        await page.locator("a.crumb").click()
+        await _back(flood, page, name)
+
+
+async def _back(flood: Flood, page: Any, name: str) -> None:
+    """Go back to the inbox. Whoever gets nowhere clicks again, as a person does; that it was needed is noted."""
+    from playwright.async_api import TimeoutError as TooLong
+
+    await page.locator("a.crumb").click()
+    while True:
+        try:
+            await page.get_by_role("radio", name="Mine", checked=True).first.wait_for(timeout=LOST_MS)
+        except TooLong:
+            flood.lost.append(name)
+            await page.screenshot(path=flood.settings.home / f"{name}-lost.png")
+            if await page.locator("a.crumb").count():
+                await page.locator("a.crumb").click()
+        else:
+            return
 
 
 async def _open(page: Any, address: str) -> None:
@@ -262,7 +281,7 @@ async def _view(page: Any, name: str) -> None:
 
 
 async def _next_title(page: Any, reviewed: Sequence[str]) -> str | None:
-    titles = await page.locator("a.row").filter(has_text=YOURS).locator(".title").all_inner_texts()
+    titles = await page.locator(YOURS).locator(".title").all_inner_texts()
     return next((title for title in titles if title not in reviewed), None)
 
 
@@ -292,6 +311,7 @@ def verify(flood: Flood, hours: Sequence[tuple[int, Sequence[Waits]]], count: in
     approvals, decided = flood.desk.approvals, flood.decisions()
     states = [approvals.standing(name, flood.clock.now()).state for name in approvals.requests()]
     assert len(states) == count
+    assert not flood.lost, f"clicks that led nowhere: {', '.join(flood.lost)}"
     assert set(states) <= {"consumed", "denied"}, "nothing starves, nothing expires, and what people cleared is executed"
     for name, moments in decided.items():
         most = max(sum(moment - HOUR < other <= moment for other in moments) for moment in moments)

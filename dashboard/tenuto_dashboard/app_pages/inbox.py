@@ -26,7 +26,8 @@ Item = TypeVar("Item")
 ROWS = 20
 MINE, ALL, WAITING, DECIDED = VIEWS = ("Mine", "All", "Waiting", "Decided")
 DECIDED_MAX = 100
-WHY = {"next_free": "next free", "overflow": "overflow", "escalation": "escalated", "second_vote": "second vote"}
+ORDINARY = "next_free"
+WHY = {"overflow": "overflow", "escalation": "escalated", "second_vote": "second vote"}
 
 
 def draw() -> None:
@@ -90,14 +91,20 @@ def second_looks(now: datetime) -> int:
     return sum(one.check.state(now) in OPEN and not why_not_mine(one.check, mine) for one in found)
 
 
-def whose(desks: Queue, item: InboxItem, reviewer: str) -> str:
-    """Say on whose desk a request lies and why, or until when it waits."""
+def whose(desks: Queue, item: InboxItem, reviewer: str, view: str) -> str:
+    """Say on whose desk a request lies, and why where that is not the ordinary way; or until when it waits.
+
+    On the reader's own list nothing is said of what came the ordinary way: everything there is the reader's.
+    """
     given = desks.given.get(item.approval, ())
     mine = next((one for one in given if one.reviewer == reviewer), None)
     if mine is not None:
-        return f"Yours ({WHY.get(mine.why, mine.why)}): {mine.sentence or ''}"
+        why = WHY.get(mine.why, mine.why)
+        said = f"{why[:1].upper()}{why[1:]}" if view == MINE else f"Yours ({why})"
+        ordinary = "" if view == MINE else "Yours"
+        return ordinary if mine.why == ORDINARY else f"{said}: {mine.sentence or ''}"
     if given:
-        return "With " + ", ".join(f"{one.reviewer} ({WHY.get(one.why, one.why)})" for one in given)
+        return "With " + ", ".join(one.reviewer if one.why == ORDINARY else f"{one.reviewer} ({WHY.get(one.why, one.why)})" for one in given)
     waits = desks.waiting.get(item.approval)
     return f"Waits: {waits.sentence}" if waits is not None else ""
 
@@ -128,7 +135,8 @@ def listed(items: Sequence[InboxItem], now: datetime, desks: Queue, view: str, w
     """Return the rows, or what an empty view says; `waiting` is how many requests are open, whoever has them."""
     if items:
         reviewer = session.reviewer()
-        return box("panel", inbox_head(view == DECIDED), box("", *(inbox_row(item, now, whose(desks, item, reviewer)) for item in items)))
+        rows = (inbox_row(item, now, whose(desks, item, reviewer, view)) for item in items)
+        return box("panel", inbox_head(view == DECIDED), box("", *rows), key=view)
     if view == DECIDED:
         return nothing("Nothing was decided yet", "Every decision will stand here with its outcome.")
     if not waiting:

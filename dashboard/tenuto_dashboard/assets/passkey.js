@@ -2,7 +2,6 @@
 const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
 const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)))
   .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-const APART_MS = 120;
 const known = (list) => (list ?? []).map((one) => ({ ...one, id: bytes(one.id) }));
 
 async function make(options) {
@@ -24,12 +23,6 @@ async function sign(options) {
     response: { clientDataJSON: text(clientDataJSON), authenticatorData: text(authenticatorData), signature: text(signature) } };
 }
 
-// What a part asks in the same moment as another one would be taken for one with it (see pulse.js).
-function apart(ask) {
-  const reader = window.tenutoReader ?? {}, early = (reader.asked ?? 0) + APART_MS - Date.now();
-  setTimeout(() => { reader.asked = Date.now(); ask(); }, Math.max(0, early));
-}
-
 function hint(keys) {
   const shown = document.createElement("span");
   shown.className = "hint";
@@ -49,9 +42,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     try {
       if (!window.PublicKeyCredential) throw new DOMException("", "NotSupportedError");
       const answer = await (data.mode === "make" ? make : sign)(JSON.parse(data.options));
-      apart(() => setTriggerValue("answer", JSON.stringify(answer)));
+      inTurn(() => setTriggerValue("answer", JSON.stringify(answer)));
     } catch (error) {
-      apart(() => setTriggerValue("answer", JSON.stringify({ error: error.name ?? "Error" })));
+      inTurn(() => setTriggerValue("answer", JSON.stringify({ error: error.name ?? "Error" })));
     } finally {
       button.disabled = data.disabled;
     }

@@ -2,7 +2,6 @@
 const TAGS = new Set(["div", "span", "p", "h1", "h2", "h3", "ol", "ul", "li", "dl", "dt", "dd", "code", "pre", "small",
   "strong", "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "header", "section", "time"]);
 const HREF = /^[a-z]+(\?[a-z]+=[A-Za-z0-9._~%-]*)?$/;
-const APART_MS = 120;
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
   check: "M3.5 8.5l3 3 6-7", cross: "M4 4l8 8M12 4l-8 8", minus: "M4 8h8", next: "M6 3.5L10.5 8 6 12.5",
@@ -118,18 +117,12 @@ function hold(root) {
   }, true);
 }
 
-// What a part asks in the same moment as another one would be taken for one with it (see pulse.js).
-function apart(ask) {
-  const reader = window.tenutoReader ?? {}, early = (reader.asked ?? 0) + APART_MS - Date.now();
-  setTimeout(() => { reader.asked = Date.now(); ask(); }, Math.max(0, early));
-}
-
 export default function ({ data, parentElement, setTriggerValue }) {
   let root = parentElement.querySelector(".sheet");
   if (!root) { root = document.createElement("div"); root.className = "sheet"; parentElement.append(root); hold(root); }
   root.skew = data.now - Date.now();
   const tick = () => root.querySelectorAll("[data-at]").forEach((element) => tell(element, Date.now() + root.skew));
-  root.late = () => { draw(root, data.tree, (where) => apart(() => setTriggerValue("go", where))); tick(); };
+  root.late = () => { draw(root, data.tree, (where) => inTurn(() => setTriggerValue("go", where))); tick(); };
   if (!root.held) root.late();
   clearInterval(root.ticking);
   root.ticking = setInterval(tick, 1000);

@@ -10,6 +10,7 @@ export default function ({ data, setTriggerValue }) {
     sessionStorage.setItem(KEY, location.pathname + location.search);
     return;
   }
-  setTriggerValue("back", sessionStorage.getItem(KEY) ?? "/");
+  const back = sessionStorage.getItem(KEY) ?? "/";
+  inTurn(() => setTriggerValue("back", back));
   setTimeout(() => sessionStorage.removeItem(KEY), GONE_MS);
 }
