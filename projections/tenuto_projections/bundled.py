@@ -36,7 +36,12 @@ def report_record(report: Report) -> dict[str, Any]:
         "verified": True, "origin": head.origin, "size": head.size, "root": head.root.hex(),
         "asked": msgspec.to_builtins(report.manifest.asked), "trust": "given" if report.trusted else "only the bundle's",
         "trust_sha256": report.fingerprint, "not_done": [tick.step for tick in ticks if tick.state == NOT_DONE],
-        "steps": tick_records(ticks), "remarks": list(report.remarks), "unknown_files": list(report.unknown),
+        "steps": tick_records(ticks), "remarks": list(report.remarks),
+        "purges": [
+            {"position": one.position, "approval": one.approval, "approved_by": list(one.approved_by), "missing": list(one.missing)}
+            for one in report.purges
+        ],
+        "unknown_files": list(report.unknown),
         "events": [{"why": listed.why} | record(verified) for listed, verified in report.events],
     }  # fmt: skip
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from tenuto.bundle import Asked, BundleFolder, Listed, Manifest, Report, layout, verify_bundle
 from tenuto.bundle.claims import ANSWER, is_key_history
+from tenuto.bundle.clearing import Chains
 from tenuto.bundle.head import signed_by_log
 from tenuto.envelope import split_state
 from tenuto.errors import NotConfigured
@@ -69,7 +70,8 @@ class Chosen:
     keys: set[int] = field(default_factory=set)
     _places: dict[UUID, int] = field(default_factory=dict)
     _causes: dict[int, tuple[UUID, ...]] = field(default_factory=dict)
-    _purges: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    _purges: dict[int, RecordPurged] = field(default_factory=dict)
+    _chains: Chains = field(default_factory=Chains)
     _gaps: dict[int, UUID] = field(default_factory=dict)
     _root_sessions: set[UUID] = field(default_factory=set)
     _runs: Runs = field(default_factory=Runs)
@@ -93,7 +95,8 @@ class Chosen:
         if event.author == ROOT:
             self._root_sessions.add(event.session)
         if isinstance(event, RecordPurged):
-            self._purges[position] = event.positions
+            self._purges[position] = event
+        self._chains.take(event, position)
         if isinstance(event, RecordGap):
             self._gaps[position] = event.gap_session
         elif is_key_history(verified):
@@ -104,11 +107,14 @@ class Chosen:
         if not self.answers:
             raise NothingFound("No event of the signed log answers that question, so there is nothing to bundle.")
         why: dict[int, layout.Why] = dict.fromkeys(self._edges(), "edge")
-        why |= dict.fromkeys(self.keys, "key")
-        why |= {place: "key" for place, session in self._gaps.items() if session in self._root_sessions}
         causes = self._closure()
         told = self.answers | causes
-        why |= {place: "purge" for place, positions in self._purges.items() if told.intersection(positions)}
+        purges = [place for place, event in self._purges.items() if place in told or told.intersection(event.positions)]
+        chain = self._chains.of((place, self._purges[place].approval) for place in purges)
+        why |= dict.fromkeys(chain, "approval")
+        why |= dict.fromkeys(self.keys, "key")
+        why |= {place: "key" for place, session in self._gaps.items() if session in self._root_sessions}
+        why |= dict.fromkeys(purges, "purge")
         why |= dict.fromkeys(causes, "cause")
         why |= dict.fromkeys(self.answers, "asked")
         return dict(sorted(why.items()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from tenuto.cli import build
 from tenuto.documents import Handover, PullRequest
 from tenuto.errors import Busy, TenutoError
 from tenuto.events import (
@@ -24,6 +26,7 @@ from tenuto.purging import Asked, Purging
 from tenuto.registering import Enrolment
 from tenuto.verification import VerificationFailed, Verified
 from tenuto.wiring import open_purging
+from typer.testing import CliRunner
 
 from tests.conftest import Database
 from tests.road import Road, answer
@@ -117,6 +120,20 @@ def test_a_purge_takes_one_payload_and_leaves_every_proof(road: Road) -> None:
         with pytest.raises(TenutoError, match="was purged by keeper"):
             purging.request([str(place)], "secret", "", "kay")
     assert len(road.events("keeper", RecordPurged)) == 1
+    a_stranger_sees_that_it_was_approved(road, place, asked.request.approval)
+
+
+def a_stranger_sees_that_it_was_approved(road: Road, place: int, approval: str) -> None:
+    folder, settings = road.home / "bundle", road.settings
+    names = {"TENUTO_HOME": str(settings.home), "TENUTO_DATABASE_URL": str(settings.database_url)}
+    made = CliRunner().invoke(build(), ["bundle", "--event", str(place), "--to", str(folder)], env=names)
+    assert made.exit_code == 0, made.output
+    trust = ["--trust", str(settings.home / "trust.json")]
+    said = CliRunner().invoke(build(), ["verify", "--bundle", str(folder), *trust], env={"TENUTO_HOME": str(road.home / "nowhere")})
+    assert said.exit_code == 0, said.output
+    assert [(one["approval"], one["approved_by"], one["missing"]) for one in json.loads(said.stdout)["purges"]] == [
+        (approval, ["bob", "eve"], []),
+    ]  # fmt: skip
 
 
 STOPS = ("before it is consumed", "before it starts", "before the key", "before the row", "before it is told", "before it ends")

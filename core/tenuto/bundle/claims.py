@@ -8,6 +8,7 @@ from uuid import UUID
 from ..events import ApprovalRequested, RecordGap, RecordPurged
 from ..keyring import ROOT
 from ..verification import Verified
+from .clearing import stray_link
 from .layout import MANIFEST_FILE, Asked, BundleRefused, Listed, Manifest
 
 ANSWER = frozenset({"asked", "cause"})
@@ -35,6 +36,9 @@ def verify_claims(manifest: Manifest, events: Sequence[Verified]) -> None:
             raise _Unfounded(listed, "purges nothing here")
         if listed.why == "edge" and (not manifest.asked.is_range or answers.isdisjoint((listed.position - 1, listed.position + 1))):
             raise _Unfounded(listed, "stands at the edge of no time range")
+    cleared = {listed.position: listed for listed in manifest.events if listed.why == "approval"}
+    if (stray := stray_link(cleared, events)) is not None:
+        raise _Unfounded(cleared[stray], "decides about no purge here")
     if manifest.asked.event is not None and sum(listed.why == "asked" for listed in manifest.events) != 1:
         raise BundleRefused(f"{MANIFEST_FILE} is about one event and calls several the one that was asked about.")
 

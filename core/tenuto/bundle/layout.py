@@ -55,8 +55,9 @@ FILE_BYTES_MAX = {
 }
 """How long each file at the top may be."""
 
-Why = Literal["asked", "cause", "purge", "key", "edge"]
+Why = Literal["asked", "cause", "purge", "approval", "key", "edge"]
 """asked: the question was about it. cause: it led to one that was asked about. purge: it made a payload of these unreadable.
+approval: it decides whether people agreed to a purge that is here (`bundle/clearing.py`).
 key: it decides which keys are valid. edge: the neighbour of a time range, which shows that the range is whole."""
 
 

@@ -10,6 +10,7 @@ that no key was revoked by an event that is not here, and who vouches for the tr
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..log.checkpoint import Checkpoint
@@ -17,6 +18,7 @@ from ..log.proof import PROOF_TEXT_BYTES_MAX
 from ..trust import TRUST_FILE, Trust
 from ..verification import Verified
 from .claims import is_whole_range, missing_causes, verify_claims
+from .clearing import Cleared, verify_cleared
 from .folder import BundleFolder
 from .head import agreed_trust, pinned_keyring, verified_head, verify_extension, verify_witnessed
 from .history import History, Shown
@@ -60,6 +62,7 @@ class Report:
     events: each with the reason why it is in the bundle. trusted: whether the receiver brought a trust file of its own.
     fingerprint: SHA-256 of the bundle's trust.json, to compare by another way. unknown: files that do not belong to the
     bundle; nothing in them was looked at. remarks: what a reader should know and no step says.
+    purges: each purge that is here, and whether people agreed to it.
     """
 
     manifest: Manifest
@@ -70,6 +73,7 @@ class Report:
     fingerprint: str
     unknown: tuple[str, ...]
     remarks: tuple[str, ...]
+    purges: tuple[Cleared, ...]
 
 
 def verify_bundle(folder: BundleFolder, *, trust: Trust | None = None, since: bytes | None = None) -> Report:
@@ -91,16 +95,18 @@ def verify_bundle(folder: BundleFolder, *, trust: Trust | None = None, since: by
     history = History(pinned_keyring(pinned), pinned.origin, head, note)
     verified = [history.take(_shown(folder, listed)) for listed in manifest.events]  # (1) to (6)
     verify_claims(manifest, verified)
+    cleared = tuple(verify_cleared(verified))  # (5)
     verified = [replace(one, purged=one.position in history.purged) for one in verified]
     events = tuple(zip(manifest.events, verified, strict=True))
     signed = True, f"The checkpoint over {head.size:,} events is signed by {pinned.origin}."
-    said = {**_said_of_events(history, events), 7: signed, 8: witnessed, 9: extension}
+    said = {**_said_of_events(history, events, cleared), 7: signed, 8: witnessed, 9: extension}
     return Report(
         manifest=manifest, checkpoint=head, events=events,
         steps=tuple(Taken(step, *said[step]) for step in sorted(said)), trusted=trust is not None,
         fingerprint=hashlib.sha256(brought).hexdigest(),
         unknown=folder.unknown(files_of(manifest, extends=first is not None)),
-        remarks=(*remarks, *_remarks(manifest, history, events)),
+        remarks=(*remarks, *_remarks(manifest, history, events), *(one.sentence for one in cleared[:REMARKS_OF_A_KIND_MAX])),
+        purges=cleared,
     )  # fmt: skip
 
 
@@ -123,7 +129,7 @@ def _shown(folder: BundleFolder, listed: Listed) -> Shown:
     return Shown(place, entry, proof, payload)
 
 
-def _said_of_events(history: History, events: Events) -> dict[int, tuple[bool, str]]:
+def _said_of_events(history: History, events: Events, cleared: Sequence[Cleared]) -> dict[int, tuple[bool, str]]:
     count, chained = len(events), history.linked
     keys = {verified.key.key_id for _, verified in events}
     folded = sum(verified.event.kind.startswith("key.") for _, verified in events)
@@ -136,18 +142,23 @@ def _said_of_events(history: History, events: Events) -> dict[int, tuple[bool, s
         2: (True, f"{len(keys):,} keys signed, each valid at its position by the {folded:,} key events here; {known}."),
         3: (True, f"All {count:,} signatures hold over the stored bytes."),
         4: (not history.unlinked, chain),
-        5: _said_of_payloads(events),
+        5: _said_of_payloads(events, cleared),
         6: (True, f"All {count:,} leaves are in the tree of the checkpoint."),
     }
 
 
-def _said_of_payloads(events: Events) -> tuple[bool, str]:
+def _said_of_payloads(events: Events, cleared: Sequence[Cleared]) -> tuple[bool, str]:
     having = [verified for _, verified in events if verified.event.has_payload]
     shown = sum(verified.payload is not None for verified in having)
     purged = sum(verified.payload is None and verified.purged for verified in having)
     withheld = len(having) - shown - purged
     sentence = f"{shown:,} payloads match their commitments; {purged:,} are gone under a purge on record"
-    return not withheld, sentence + (f"; {withheld:,} are not shown." if withheld else ".")
+    open_ones = sum(bool(one.missing) for one in cleared)
+    if open_ones:
+        sentence += f"; the approval of {open_ones:,} of {len(cleared):,} purges is not all here"
+    elif cleared:
+        sentence += " that people approved, by what is here; that nothing spoke against it, only the whole log shows"
+    return not withheld and not open_ones, sentence + (f"; {withheld:,} are not shown." if withheld else ".")
 
 
 def _is_gapless(events: Events) -> bool:
