@@ -97,11 +97,11 @@ class Writer:
     def follow_epoch(self, session: UUID | None) -> None:
         """Seal to the epoch that is now, if it is a later one, and put that on record first.
 
-        Nothing that stands behind this event in the session is sealed to an earlier epoch, so that its key may go. Without
-        room in the spool for it everything stays as it is until the next time.
+        Nothing that stands behind this event in the session is sealed to an earlier epoch, so that its key may go. Before the
+        session's first event there is nothing to say, and without room in the spool everything stays until the next time.
         """
         trust, before = self.look(), self._sealing
-        if trust.epoch <= before[0] or session is None or self._ended:
+        if trust.epoch <= before[0] or session is None or self._ended or self._spool.chain(session) == SessionHead():
             return
         try:
             self._sealing = trust.epoch, PayloadSealer(bytes.fromhex(trust.epoch_public_key))

@@ -43,8 +43,8 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 class Session:
     """A writer whose trust file says what `epoch` is."""
 
-    def __init__(self, spool: Spool) -> None:
-        self.spool, self.epoch, self.id = spool, 1, uuid4()
+    def __init__(self, spool: Spool, epoch: int = 1) -> None:
+        self.spool, self.epoch, self.id = spool, epoch, uuid4()
         self.writer = Writer(signer("alice"), trust(1), spool, StoppedClock(), new_uuid7)
         self.writer.look = lambda: trust(self.epoch)
         self.write(SessionOpened, software="test/1")
@@ -71,6 +71,14 @@ def opened(envelope: Envelope) -> list[int]:
         open_payload(envelope.sealed.ciphertext, key, str(event.payload_commit), int(event.payload_len or 0))
         found.append(epoch)
     return found
+
+
+def test_a_change_between_the_start_and_the_first_event_is_told_behind_the_opening(spool: Spool) -> None:
+    session = Session(spool, epoch=2)
+    session.say("after")
+    kinds = [decode(one.header).kind for one in session.envelopes()]
+    assert kinds == ["session.opened", "session.epoch_followed", "message.sent"]
+    assert opened(session.envelopes()[2]) == [2]
 
 
 def test_what_is_recorded_after_the_change_is_sealed_to_the_new_epoch_behind_the_word_that_it_is(spool: Spool) -> None:
