@@ -99,7 +99,7 @@ class AuthorProcess(Process):
                 new_id=world.dice.new_id, receipt_seconds=0.0,
             )  # fmt: skip
             recorder.room_seconds = 0.0
-            recorder._writer._sealer._now = world.time.monotonic
+            recorder._writer._sealing[1]._now = world.time.monotonic
             topic = inbox_topic(self.name)
             recorder.mailbox = Mailbox(
                 signer=signer, trust=world.trust, open_reader=lambda: world.bus.reader(topic, 0), spool=spool
