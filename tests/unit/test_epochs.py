@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tenuto import epochs
 from tenuto.adapters import keyfiles
-from tenuto.epochs import shred
+from tenuto.adapters.keyfiles import shred
 
 KEY = b"k" * 32
 
@@ -43,7 +42,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, after: int) -
 def test_a_key_is_never_half_there_and_the_same_command_finishes(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, after: int
 ) -> None:
-    owners = {"flush": (epochs, "flush_folder"), "fsync": (os, "fsync"), "unlink": (Path, "unlink")}
+    owners = {"flush": (keyfiles, "flush_folder"), "fsync": (os, "fsync"), "unlink": (Path, "unlink")}
     secret = keyfiles.load_epoch_secret(folder, 1)
     with monkeypatch.context() as patch:
         cut(patch, *owners[name], after)
