@@ -48,8 +48,8 @@ def brand() -> Node:
 def keyboard() -> Node:
     """Return the keys, behind one click: whatever is not among them is reached by Tab and pressed by Enter."""
     keys = (
-        ("J  K", "down and up a list"), ("Enter", "open it"), ("N  P", "next piece, piece before"), ("Ctrl Enter", "deny, disagree"),
-        ("Ctrl Shift Enter", "approve, agree"), ("Tab", "everything else"),
+        ("J  K", "down and up a list"), ("Enter", "open it"), ("N  P", "next piece, piece before"), ("R", "write the reason"), ("Esc", "leave the reason"),
+        ("Ctrl Enter", "deny, disagree"), ("Ctrl Shift Enter", "approve, agree"), ("Tab", "everything else"),
     )  # fmt: skip
     rows = (box("", word("key", key), word("soft", said)) for key, said in keys)
     return box("keys", box("", "Keyboard", tag="summary"), *rows, tag="details", key="keyboard")

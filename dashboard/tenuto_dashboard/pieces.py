@@ -63,7 +63,7 @@ def why_not(found: Approval, cut: tuple[Piece, ...], fault: str) -> str:
     if not missing:
         return "Everything was on screen long enough; the ledger is still taking it in."
     verb = "has" if len(missing) == 1 else "have"
-    return f"{len(missing)} of {len(demanded)} pieces {verb} not been on screen long enough, the first: {missing[0].name}."
+    return f"{len(missing)} of {len(demanded)} pieces {verb} not been on screen long enough, the first: {missing[0].title[:NAME_CHARACTERS]}."
 
 
 def choose(found: Approval) -> None:

@@ -17,6 +17,9 @@ function attend(reader) {
   document.addEventListener("keydown", (event) => {
     act();
     const typing = event.composedPath()[0]?.closest?.("input, textarea, select, [contenteditable]");
+    if (event.key === "Escape" && typing) return typing.blur(); // the keys are keys again
+    const plain = !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (plain && KEYS[event.key]?.()) return stop(event);
     if (event.key === "Enter" ? event.ctrlKey || event.metaKey : event.key.length === 1 && !typing) later(event);
   }, true);
   document.addEventListener("click", (event) => {
@@ -34,9 +37,32 @@ function attend(reader) {
 function later(event) {
   if (!reader.unsent || !event.isTrusted) return false;
   const target = event.composedPath()[0], again = new event.constructor(event.type, event);
+  stop(event);
+  setTimeout(() => target.dispatchEvent(again));
+  return true;
+}
+
+function stop(event) {
   event.stopImmediatePropagation();
   event.preventDefault();
-  setTimeout(() => target.dispatchEvent(again));
+}
+
+// What a key does before anybody else hears of it; each says whether that was all.
+const KEYS = { r: reason, n: bring };
+
+function reason() {
+  const field = document.querySelector("textarea[aria-label=Reason]");
+  field?.focus();
+  return Boolean(field);
+}
+
+// Whoever asks for the next piece has seen the one that is open: where it lies below the edge of the window, it comes first.
+const ROOM_PX = 200;
+function bring() {
+  const list = reader.pieces, open = list?.isConnected && list.querySelector("[aria-current]")?.dataset.key;
+  if (!open || list.brought === open || list.getBoundingClientRect().bottom + ROOM_PX < innerHeight) return false;
+  list.brought = open;
+  list.scrollIntoView({ block: "start" });
   return true;
 }
 

@@ -141,6 +141,7 @@ function draw(root, tree, act) {
     for (const d of root.querySelectorAll("details[data-key]")) if (opened.has(d.dataset.key)) d.open = opened.get(d.dataset.key);
     if (scrolled) root.querySelector(".choose").scrollTop = scrolled; // what was redrawn stays where the reader has it
     // Whoever goes on to another piece sees it: its time counts from now on, and it may lie below the edge of the window.
+    if (current()) reader.pieces = root;
     if (chosen && current() !== chosen) root.scrollIntoView({ block: "start" });
     const after = places(), same = (one) => one.dataset.key === focus.dataset.key;
     if (place >= 0) (focus.dataset.key ? after.find(same) : after.length === before.length && after[place])?.focus?.({ preventScroll: true });
