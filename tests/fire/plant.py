@@ -22,6 +22,8 @@ from tenuto.embedded.child import free_port
 from tenuto.errors import Busy
 from tenuto.following import verified_checkpoint
 from tenuto.founding import found
+from tenuto.log.tiles import CHECKPOINT_FILE
+from tenuto.log.witnessing import PolicyRefused, parse_policy, verify_policy
 from tenuto.migrating import migrate
 from tenuto.registering import Enrolment, register
 from tenuto.settings import EVENTS_TOPIC, Settings
@@ -191,8 +193,16 @@ class Plant:
 
     def signed(self) -> int:
         """How many events the published checkpoint covers."""
-        note = (self.settings.tiles / "checkpoint").read_bytes()
+        note = (self.settings.tiles / CHECKPOINT_FILE).read_bytes()
         return verified_checkpoint(note, self.trust).size
+
+    def cosigned(self) -> int:
+        """How many events the published checkpoint covers, 0 while a witness whose cosignature the policy wants is missing."""
+        note = (self.settings.tiles / CHECKPOINT_FILE).read_bytes()
+        try:
+            return verify_policy(note, parse_policy(self.trust.policy), self.trust.origin).size
+        except PolicyRefused:
+            return 0
 
     def receipts(self) -> int:
         """How many receipts the authors noted."""
@@ -219,9 +229,12 @@ class Plant:
             (self.home / QUIET).unlink()
 
     def settle(self) -> None:
-        """Wait until every spool is empty, all is signed, and read models and messages are where the ledger is."""
+        """Wait until every spool is empty, all is signed and cosigned, and read models and messages are where the ledger is.
+
+        A witness that was killed last is asked again a second later, or two: until then a stranger is not content.
+        """
         until(lambda: self.waiting() == 0, "the receipts of everything that was spooled", self)
-        until(lambda: self.signed() == self.size(), "a checkpoint over everything", self)
+        until(lambda: self.cosigned() == self.size(), "a cosigned checkpoint over everything", self)
         until(lambda: self._projected() == {self.size()}, "the read models", self)
         until(lambda: self._messages_arrived(), "the messages", self)
 
