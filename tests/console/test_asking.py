@@ -67,6 +67,9 @@ def test_what_is_pressed_while_the_page_asks_is_done(slow: tuple[Any, list[str]]
     page.keyboard.press("n")
     page.get_by_text("3 of 8 is open").first.wait_for()
     asking(page)
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("A denial needs a reason").first.wait_for()
+    asking(page)
     page.locator("a.crumb").click()
     page.get_by_role("radio", name="All", checked=True).first.wait_for()
     assert not [one for one in said if GATHERED in one], said

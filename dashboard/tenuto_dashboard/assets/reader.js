@@ -20,7 +20,7 @@ function attend(reader) {
     if (event.key === "Escape" && typing) return typing.blur(); // the keys are keys again
     const plain = !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
     if (plain && KEYS[event.key]?.()) return stop(event);
-    if (event.key === "Enter" ? event.ctrlKey || event.metaKey : event.key.length === 1 && !typing) later(event);
+    if (plain && event.key.length === 1) later(event); // a decision's keys send their form at once, whatever else is on its way
   }, true);
   document.addEventListener("click", (event) => {
     act();
@@ -38,7 +38,11 @@ function later(event) {
   if (!reader.unsent || !event.isTrusted) return false;
   const target = event.composedPath()[0], again = new event.constructor(event.type, event);
   stop(event);
-  setTimeout(() => target.dispatchEvent(again));
+  setTimeout(() => {
+    target.dispatchEvent(again);
+    // The finger has left the key by now; without this it would count as held, and spoil every combination after it.
+    if (event.type === "keydown") target.dispatchEvent(new KeyboardEvent("keyup", event));
+  });
   return true;
 }
 
