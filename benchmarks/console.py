@@ -1,4 +1,4 @@
-"""`python -m benchmarks.console`: every page of the console over few and over many events, and what an idle console costs.
+"""`python -m benchmarks.console`: every page of the console over few and over many events.
 
 The same pages are drawn twice in one run: over 10 pending requests in a ledger of 10,000 events, and over 1,000 in one of a
 million. What matters is the ratio: what a reader waits for, how many questions the database is asked, and how many rows
@@ -38,7 +38,6 @@ from tests.console.planted import COPIES, Planted, plant_home
 from . import past, report
 
 ROUNDS = 7
-IDLE_SECONDS = 20.0
 ASKED_FOR = {"review": {"approval": past.FIRST_PENDING}}
 """What the address of a page names, where it needs something."""
 
