@@ -138,7 +138,13 @@ class AuthorProcess(Process):
         return "publish", recorder.publish()
 
     def receive(self, recorder: Stepped) -> object:
-        recorder.receive()
+        try:
+            recorder.receive()
+        except BaseException:
+            # Where the inbox is away a recorder puts on record how long it had to spool; that is promised as everything is.
+            if not self.world.points.dead:
+                self._look_at(recorder.spool)
+            raise
         assert recorder.mailbox is not None
         settled = 0
         for event in list(self.unsettled.values()):
