@@ -76,7 +76,10 @@ def test_nothing_is_lost_by_a_renewal_or_a_crash_in_it_and_purges_hold_before_an
     assert len(road.events("keeper", ToolStarted)) == 1, "the second purge was refused before its start"
     crash_at(road, renewing.Renewing, "_tell")
     assert not road.events("root", KeyStorageRenewed)
+    half = road.settings.keys / f"{FORMER}.destroyed"
+    half.write_bytes(b"what a crash left between the name and the bytes of the key before")
     done = renew(road)
+    assert not half.exists()
     assert (done.renewal, done.gone) == (1, 1)
     assert texts(road) == [None, SECOND]
     assert apply(road, asked) == 1

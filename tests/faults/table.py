@@ -25,8 +25,7 @@ TABLE: dict[str, str] = {
         keys/storage.key.former.destroyed, flush keys/storage.key.new, rename to
         keys/storage-#.kept, rename to keys/storage.key, rename to keys/storage.key.former, rename
         to keys/storage.key.former.destroyed, unlink keys/storage-#.kept, unlink
-        keys/storage-#.kept.boxes, unlink keys/storage.key.former, unlink
-        keys/storage.key.former.destroyed
+        keys/storage-#.kept.boxes, unlink keys/storage.key.former.destroyed
     """,
     "shredding": """
         flush folder keys, flush keys/epoch-#.key.destroyed, rename to keys/epoch-#.key.destroyed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,40 @@ def test_a_kept_leaf_that_was_changed_opens_nothing(folder: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(LeafDamaged, match=r"Restore the key folder's `\.kept` file"):
         KeyTreeFile(folder).key_for(A)
+
+
+@pytest.mark.parametrize("after", ["nothing", "purge", "end", "renewal"])
+def test_a_renewal_that_ended_with_its_second_name_has_changed_nothing(
+    folder: Path, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two names for the key of now: destroying or replacing it under one of them must leave it whole."""
+    rows = {commit: wrap_key(KEY, KeyTreeFile(folder), commit) for commit in (A, B)}
+    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(Path, "replace", interrupted_at(keyfiles.STORAGE_KEY))
+        keyrenewal.change(folder, paths(A, B), 2)
+    assert (folder / FORMER).samefile(folder / keyfiles.STORAGE_KEY)
+    if after == "purge":
+        assert puncture(folder, [A]) == 1
+    elif after == "end":
+        assert keyrenewal.end(folder, ()) == 0
+    elif after == "renewal":
+        renew(folder, A, B)
+    assert [opens(folder, rows[commit], commit) for commit in (A, B)] == [after != "purge", True]
+    assert KeyTreeFile(folder).tree.past.renewal == (after == "renewal")
+    renew(folder, A, B)
+    assert [opens(folder, rows[commit], commit) for commit in (A, B)] == [after != "purge", True]
+    assert not list(folder.glob(f"{FORMER}*"))
+
+
+def interrupted_at(name: str) -> Callable[[Path, Path], Path]:
+    replace = Path.replace
+
+    def replaced(self: Path, target: Path) -> Path:
+        if target.name == name:
+            raise InterruptedError
+        return replace(self, target)
+
+    return replaced
 
 
 def test_many_leaves_are_found_by_their_paths(tmp_path: Path) -> None:

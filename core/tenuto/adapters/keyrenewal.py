@@ -24,7 +24,7 @@ from ..keytree import NODE_BYTES, PATH_BYTES, KeyTree
 from ..log.durable import flush_folder
 from .keptleaves import kept_file, write_kept
 from .keyfiles import STORAGE_KEY, shred
-from .keytreefile import FORMER, alone, read_stock, replace_stock, stage_stock
+from .keytreefile import FORMER, alone, forget_attempt, read_stock, replace_stock, stage_stock
 
 
 def change(folder: Path, paths: array[int], covered: int) -> int:
@@ -37,7 +37,7 @@ def change(folder: Path, paths: array[int], covered: int) -> int:
         _, present = read_stock(folder)
         if present.closing is not None:
             return 0
-        (folder / FORMER).unlink(missing_ok=True)  # an interrupted attempt left its second name, no more
+        forget_attempt(folder)
         number, tree = present.past.renewal + 1, KeyTree.whole(secrets.token_bytes(NODE_BYTES))
         kept = write_kept(folder / kept_file(number), _carried(present, tree, paths))
         staged = stage_stock(folder, KeyStock(tree, Past(number, covered, present.gone)))
@@ -53,7 +53,7 @@ def end(folder: Path, late: Iterable[bytes]) -> int:
     """Keep these payloads too and destroy the storage key before; return how many more leaves are kept for them.
 
     `late`: commitments of payloads that were wrapped under the key before and are not among those that `change` was given.
-    Does nothing once the renewal is over.
+    Once the renewal is over it only takes away what an interrupted end left.
     """
     with alone(folder):
         _, present = read_stock(folder)
@@ -66,6 +66,7 @@ def end(folder: Path, late: Iterable[bytes]) -> int:
             if boxes:
                 past = replace(present.past, late={**present.past.late, **boxes})
                 replace_stock(folder, KeyStock(present.tree, past, present.kept, present.closing))
+        forget_attempt(folder)  # or the key of now would be destroyed under its second name
         shred(folder / FORMER)
         for file in folder.glob("storage-*.kept"):
             if file.name != kept_file(present.past.renewal):

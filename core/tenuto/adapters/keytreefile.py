@@ -17,7 +17,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -90,6 +90,7 @@ def puncture(folder: Path, commits: Iterable[bytes]) -> int:
 
 def replace_stock(folder: Path, stock: KeyStock) -> None:
     """Put the new file in the place of the old one, then overwrite the bytes of the old one, which has no name any more."""
+    forget_attempt(folder)
     path, new = folder / STORAGE_KEY, stage_stock(folder, stock)
     with path.open("r+b") as old:
         length = os.fstat(old.fileno()).st_size
@@ -99,6 +100,17 @@ def replace_stock(folder: Path, stock: KeyStock) -> None:
         old.write(bytes(length))
         old.flush()
         os.fsync(old.fileno())
+
+
+def forget_attempt(folder: Path) -> None:
+    """Take the second name away that a renewal gave the key before it was interrupted; the key itself stays.
+
+    Once the key is replaced that name would stand for another file, and pass for the key before.
+    """
+    with suppress(FileNotFoundError):
+        if (folder / FORMER).samefile(folder / STORAGE_KEY):
+            (folder / FORMER).unlink()
+            flush_folder(folder)
 
 
 def stage_stock(folder: Path, stock: KeyStock) -> Path:
